@@ -1,0 +1,132 @@
+"""Tensor programs that run eagerly while they are debugged and compiled when they are deployed."""
+
+from tripy import types as types
+from tripy.compile import compile as compile
+from tripy.config import config as config
+from tripy.config import logger as logger
+from tripy.devices import device as device
+from tripy.devices import devices as devices
+from tripy.dtypes import bfloat16 as bfloat16
+from tripy.dtypes import bool_ as bool
+from tripy.dtypes import dtype as dtype
+from tripy.dtypes import float8 as float8
+from tripy.dtypes import float16 as float16
+from tripy.dtypes import float32 as float32
+from tripy.dtypes import float64 as float64
+from tripy.dtypes import floating as floating
+from tripy.dtypes import int4 as int4
+from tripy.dtypes import int8 as int8
+from tripy.dtypes import int16 as int16
+from tripy.dtypes import int32 as int32
+from tripy.dtypes import int64 as int64
+from tripy.dtypes import integer as integer
+from tripy.dtypes import uint8 as uint8
+from tripy.errors import TripyAttributeError as TripyAttributeError
+from tripy.errors import TripyCompileError as TripyCompileError
+from tripy.errors import TripyDeviceError as TripyDeviceError
+from tripy.errors import TripyException as TripyException
+from tripy.errors import TripyFileError as TripyFileError
+from tripy.errors import TripyFileNotFoundError as TripyFileNotFoundError
+from tripy.errors import TripyImportError as TripyImportError
+from tripy.errors import TripyIndexError as TripyIndexError
+from tripy.errors import TripyKeyError as TripyKeyError
+from tripy.errors import TripyMemoryError as TripyMemoryError
+from tripy.errors import TripyRuntimeError as TripyRuntimeError
+from tripy.errors import TripyShapeError as TripyShapeError
+from tripy.errors import TripyStateDictError as TripyStateDictError
+from tripy.errors import TripyTypeError as TripyTypeError
+from tripy.errors import TripyUnsupportedError as TripyUnsupportedError
+from tripy.errors import TripyValueError as TripyValueError
+from tripy.evaluate import evaluate as _evaluate
+from tripy.executable import Executable as Executable
+from tripy.nn import BatchNorm as BatchNorm
+from tripy.nn import Conv as Conv
+from tripy.nn import ConvTranspose as ConvTranspose
+from tripy.nn import Linear as Linear
+from tripy.nn import Module as Module
+from tripy.nn import Parameter as Parameter
+from tripy.nn import Sequential as Sequential
+from tripy.ops.convolution import avgpool as avgpool
+from tripy.ops.convolution import conv as conv
+from tripy.ops.convolution import conv_transpose as conv_transpose
+from tripy.ops.convolution import maxpool as maxpool
+from tripy.ops.create import arange as arange
+from tripy.ops.create import full as full
+from tripy.ops.create import full_like as full_like
+from tripy.ops.create import iota as iota
+from tripy.ops.create import iota_like as iota_like
+from tripy.ops.create import ones as ones
+from tripy.ops.create import ones_like as ones_like
+from tripy.ops.create import zeros as zeros
+from tripy.ops.create import zeros_like as zeros_like
+from tripy.ops.elementwise import abs as abs
+from tripy.ops.elementwise import cast as cast
+from tripy.ops.elementwise import copy as copy
+from tripy.ops.elementwise import cos as cos
+from tripy.ops.elementwise import erf as erf
+from tripy.ops.elementwise import exp as exp
+from tripy.ops.elementwise import gelu as gelu
+from tripy.ops.elementwise import log as log
+from tripy.ops.elementwise import maximum as maximum
+from tripy.ops.elementwise import minimum as minimum
+from tripy.ops.elementwise import neg as neg
+from tripy.ops.elementwise import relu as relu
+from tripy.ops.elementwise import rsqrt as rsqrt
+from tripy.ops.elementwise import sigmoid as sigmoid
+from tripy.ops.elementwise import silu as silu
+from tripy.ops.elementwise import sin as sin
+from tripy.ops.elementwise import sqrt as sqrt
+from tripy.ops.elementwise import tanh as tanh
+from tripy.ops.elementwise import where as where
+from tripy.ops.index import gather as gather
+from tripy.ops.index import take_along_dim as take_along_dim
+from tripy.ops.linear import matmul as matmul
+from tripy.ops.linear import outer as outer
+from tripy.ops.movement import concatenate as concatenate
+from tripy.ops.movement import expand as expand
+from tripy.ops.movement import flatten as flatten
+from tripy.ops.movement import pad as pad
+from tripy.ops.movement import permute as permute
+from tripy.ops.movement import reshape as reshape
+from tripy.ops.movement import split as split
+from tripy.ops.movement import squeeze as squeeze
+from tripy.ops.movement import stack as stack
+from tripy.ops.movement import transpose as transpose
+from tripy.ops.movement import unsqueeze as unsqueeze
+from tripy.ops.reduce import all as all
+from tripy.ops.reduce import allclose as allclose
+from tripy.ops.reduce import any as any
+from tripy.ops.reduce import argmax as argmax
+from tripy.ops.reduce import argmin as argmin
+from tripy.ops.reduce import equal as equal
+from tripy.ops.reduce import log_softmax as log_softmax
+from tripy.ops.reduce import max as max
+from tripy.ops.reduce import mean as mean
+from tripy.ops.reduce import min as min
+from tripy.ops.reduce import prod as prod
+from tripy.ops.reduce import softmax as softmax
+from tripy.ops.reduce import sum as sum
+from tripy.shapes import Bounds as Bounds
+from tripy.shapes import DimensionInputInfo as DimensionInputInfo
+from tripy.shapes import InputInfo as InputInfo
+from tripy.shapes import NamedDimension as NamedDimension
+from tripy.tensor import DimensionSize as DimensionSize
+from tripy.tensor import Tensor as Tensor
+
+__version__ = "0.1.0"
+__all__ = sorted(
+    name
+    for name, item in globals().items()
+    if not name.startswith("_") and (name == "types" or type(item).__name__ != "module")
+)
+__all__ += ["__version__"]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+def __getattr__(name: str) -> object:
+    from tripy.errors import unknown_attribute
+
+    raise unknown_attribute("tripy", name, __all__)

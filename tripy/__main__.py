@@ -1,0 +1,46 @@
+"""``python -m tripy <command>``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+
+
+def _demo(arguments: Sequence[str]) -> int:
+    from tripy.demo import main as demo
+
+    return demo(arguments)
+
+
+def _info(arguments: Sequence[str]) -> int:
+    import numpy as np
+
+    import tripy
+    from tripy.engines import base
+
+    print(f"tripy {tripy.__version__}, Python {sys.version.split()[0]}, NumPy {np.__version__}")
+    for name in base.NAMES:
+        print(f"  engine {name}: {'installed' if base.is_installed(name) else 'not installed'}")
+    print("  devices:", ", ".join(map(str, tripy.devices())))
+    return 0
+
+
+_COMMANDS: dict[str, tuple[str, Callable[[Sequence[str]], int]]] = {
+    "demo": ("find faces in a photograph, eagerly and compiled", _demo),
+    "info": ("show version, engines and devices", _info),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit status."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given and given[0] in _COMMANDS:
+        return _COMMANDS[given[0]][1](given[1:])
+    print("usage: python -m tripy <command> [options]\n\ncommands:")
+    for name, (purpose, _) in _COMMANDS.items():
+        print(f"  {name:<6} {purpose}")
+    return 0 if given in ([], ["--help"], ["-h"]) else 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

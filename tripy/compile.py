@@ -1,0 +1,358 @@
+"""``tp.compile``: trace a function once, and build an Executable of what it did."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from tripy import devices, dtypes, errors, passes, shapes, structure
+from tripy.config import config
+from tripy.devices import device
+from tripy.dtypes import dtype
+from tripy.engines import base
+from tripy.executable import Executable, InputLeaf, Parameters, output_plan
+from tripy.graph import Graph, Value
+from tripy.nn.module import Module
+from tripy.shapes import DimensionInputInfo, InputInfo, Size
+from tripy.signature import public
+from tripy.structure import Slot
+from tripy.tensor import DimensionSize, Tensor, make_size, wrap
+
+_logger = logging.getLogger("tripy.compile")
+_PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
+
+
+class _Trace:
+    """Placeholders, symbols and names of the inputs of one compile."""
+
+    def __init__(self, place: device) -> None:
+        self.place = place
+        self.leaves: list[InputLeaf] = []
+        self.values: list[Value] = []
+        self.symbols: dict[str, tuple[int, int | None]] = {}
+        self.bounds: dict[str, tuple[int, int, int]] = {}
+
+    def placeholder(self, path: str, info: Any) -> Tensor:
+        """Return the traced tensor of an input description."""
+        if any(leaf.path == path for leaf in self.leaves):
+            raise errors.error(errors.TripyValueError, f"two inputs are called {path!r}.")
+        self.leaves.append(InputLeaf(path, info))
+        if isinstance(info, DimensionInputInfo):
+            return self._size(path, info)
+        b = info.shape_bounds
+        rows = enumerate(zip(b.min, b.opt, b.max))
+        shape = tuple(
+            self._dim(info.dimension_names.get(i), f"{path}.shape[{i}]", bounds, i)
+            for i, bounds in rows
+        )
+        value = Value(info.dtype, shape, self.place, traced=True, source=errors.capture())
+        self.values.append(value)
+        tensor = wrap(value)
+        tensor.name = path
+        return tensor
+
+    def _dim(
+        self, name: str | None, fallback: str, bounds: tuple[int, int, int], dim: int | None
+    ) -> Size:
+        key = name or fallback
+        if self.bounds.setdefault(key, bounds) != bounds:
+            raise errors.error(
+                errors.TripyValueError,
+                f"the dimension {key!r} is described with different bounds.",
+                received=f"{self.bounds[key]} and {bounds}",
+                expected="one NamedDimension, used for all inputs",
+                argument="args",
+            )
+        if bounds[0] != bounds[2]:
+            self.symbols.setdefault(key, (len(self.values), dim))
+        return shapes.symbol(key, *bounds)
+
+    def _size(self, path: str, info: DimensionInputInfo) -> DimensionSize:
+        b = info.value_bounds
+        size = self._dim(None, path, (b.min[0], b.opt[0], b.max[0]), None)
+        self.values.append(Value(dtypes.int32, (), self.place, traced=True))
+        return make_size(size)
+
+
+def _is_description(value: Any) -> bool:
+    return isinstance(value, (InputInfo, DimensionInputInfo))
+
+
+def _bind(func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    try:
+        signature = inspect.signature(func)
+    except (TypeError, ValueError):
+        raise errors.error(
+            errors.TripyTypeError,
+            "the function to compile has no signature that can be inspected.",
+            received=repr(func),
+            argument="func",
+        ) from None
+    try:
+        bound = signature.bind(*args, **kwargs)
+    except TypeError as problem:
+        raise errors.error(
+            errors.TripyTypeError,
+            f"args and kwargs do not fit the function: {problem}.",
+            expected=f"{getattr(func, '__name__', func)}{signature}",
+            argument="args",
+        ) from None
+    bound.apply_defaults()
+    return bound
+
+
+def _trace_argument(trace: _Trace, path: str, value: Any) -> tuple[Any, Any]:
+    """Return what the function gets and the template of what the Executable takes."""
+    if not any(_is_description(leaf) for _, leaf in structure.leaves(value, path)):
+        return value, value
+    _check_keys(path, value)
+
+    def slot(leaf_path: str, leaf: Any) -> Any:
+        if not _is_description(leaf):
+            return leaf
+        made[leaf_path] = trace.placeholder(leaf_path, leaf)
+        return Slot(len(trace.leaves) - 1)
+
+    made: dict[str, Tensor] = {}
+    template = structure.transform(value, path, slot)
+    traced = structure.transform(value, path, lambda p, leaf: made.get(p, leaf))
+    return traced, template
+
+
+def _check_keys(path: str, value: Any) -> None:
+    if isinstance(value, dict) and not all(isinstance(key, str) for key in value):
+        raise errors.error(
+            errors.TripyTypeError,
+            f"the keys of the dict {path!r} must be strings.",
+            received=str(list(value)),
+            argument="args",
+        )
+    if structure.is_container(value):
+        for member_path, _, member in structure.children(value, path):
+            _check_keys(member_path, member)
+
+
+def _trace_arguments(trace: _Trace, bound: inspect.BoundArguments) -> Parameters:
+    """Replace descriptions by placeholders in ``bound``; return the Executable's parameters."""
+    templates: dict[str, Any] = {}
+    for name, value in list(bound.arguments.items()):
+        kind = bound.signature.parameters[name].kind
+        if kind is inspect.Parameter.VAR_POSITIONAL:
+            pairs = [_trace_argument(trace, f"{name}{i}", item) for i, item in enumerate(value)]
+            bound.arguments[name] = tuple(traced for traced, _ in pairs)
+            templates.update({f"{name}{i}": template for i, (_, template) in enumerate(pairs)})
+        elif kind is inspect.Parameter.VAR_KEYWORD:
+            made = {key: _trace_argument(trace, key, item) for key, item in value.items()}
+            bound.arguments[name] = {key: traced for key, (traced, _) in made.items()}
+            templates.update({key: template for key, (_, template) in made.items()})
+        else:
+            bound.arguments[name], templates[name] = _trace_argument(trace, name, value)
+    return Parameters({n: t for n, t in templates.items() if _has_slot(t)})
+
+
+def _has_slot(template: Any) -> bool:
+    return any(isinstance(leaf, Slot) for _, leaf in structure.leaves(template, ""))
+
+
+def _flatten_result(result: Any) -> tuple[Any, list[tuple[str, Tensor]]]:
+    """Return the template of a result and its tensors by path."""
+    found: list[tuple[str, Tensor]] = []
+
+    def slot(path: str, leaf: Any) -> Any:
+        if isinstance(leaf, Tensor):
+            found.append((path, leaf))
+            return Slot(len(found) - 1)
+        if leaf is None or isinstance(leaf, (bool, int, float, str)):
+            return leaf
+        raise errors.error(
+            errors.TripyTypeError,
+            f"the result {path!r} of the compiled function is no tensor.",
+            received=f"{type(leaf).__name__}",
+            expected="Tensors (and numbers, strings, None beside them)",
+            argument="func",
+        )
+
+    template = structure.transform(result, "output", slot)
+    if not found:
+        raise errors.error(
+            errors.TripyTypeError,
+            "the compiled function returned no tensor.",
+            received=f"{result!r}",
+            expected="a Tensor, or a structure with Tensors",
+            argument="func",
+        )
+    return template, found
+
+
+def _run_function(
+    func: Callable[..., Any], bound: inspect.BoundArguments
+) -> tuple[Any, list[shapes.Condition]]:
+    """Call the function once and collect the conditions that it leaves open."""
+    conditions: list[shapes.Condition] = []
+    token = shapes.open_conditions.set(conditions)
+    try:
+        return func(*bound.args, **bound.kwargs), conditions
+    finally:
+        shapes.open_conditions.reset(token)
+
+
+def _parameter_names(func: Any) -> dict[int, str]:
+    owner = func if isinstance(func, Module) else getattr(func, "__self__", None)
+    if not isinstance(owner, Module):
+        return {}
+    return {id(tensor._value): name for name, tensor in owner.state_dict().items()}
+
+
+def _warn_about_defaults(graph: Graph) -> None:
+    names = [
+        graph.names.get(id(v), f"a parameter of shape {v.shape}") for v in graph.values if v.default
+    ]
+    if names:
+        shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+        _logger.warning(
+            "these parameters still hold their default values 0, 1, 2, …: %s. Load weights with "
+            "load_state_dict before compiling.",
+            shown,
+        )
+
+
+def _choose_engine(requested: str | None, graph: Graph, options: base.Options) -> base.Engine:
+    """Return the engine to use; a named one must take the whole graph."""
+    names = [requested] if requested else [n for n in base.NAMES if base.is_installed(n)]
+    reasons = []
+    for name in names:
+        engine = base.load(name)
+        if options.precision not in engine.precisions:
+            reasons.append(f"the engine {name!r} has no precision {options.precision!r}")
+            continue
+        refusals = engine.refusals(graph)
+        if not refusals:
+            if reasons:
+                _logger.warning("the engine %r is used, because %s", name, "; ".join(reasons))
+            return engine
+        reasons.append(base.describe_refusals(name, refusals))
+    able = [n for n in base.NAMES if n not in names and base.is_installed(n)]
+    raise errors.error(
+        errors.TripyUnsupportedError,
+        "\n  ".join(reasons),
+        fix=f"use engine={able[-1]!r}" if able else None,
+        argument="engine" if requested else "precision",
+    )
+
+
+def _options(
+    optimization_level: int, device: Any, engine: str | None, precision: Any
+) -> base.Options:
+    if not 0 <= optimization_level <= 5:
+        raise errors.error(
+            errors.TripyValueError,
+            "the optimisation level is out of range.",
+            received=str(optimization_level),
+            expected="0 … 5",
+            argument="optimization_level",
+        )
+    name = precision.name if isinstance(precision, dtypes.dtype) else precision or "float32"
+    if name not in _PRECISIONS:
+        raise errors.error(
+            errors.TripyValueError,
+            f"there is no precision {name!r}.",
+            received=repr(precision),
+            expected="one of " + ", ".join(map(repr, _PRECISIONS)),
+            argument="precision",
+        )
+    place = devices.require(device) if device is not None else devices.default_device()
+    if engine is not None:
+        base.load(engine)
+        if device is None and not base.runs_on(engine, place.kind):
+            place = devices.CPU
+        if not base.runs_on(engine, place.kind):
+            raise errors.error(
+                errors.TripyDeviceError,
+                f"the engine {engine!r} does not run on {place}.",
+                argument="engine",
+            )
+    return base.Options(place, name, optimization_level, config.num_threads)
+
+
+@public()
+def compile(
+    func: Any,
+    optimization_level: int = 3,
+    *,
+    args: Any = (),
+    kwargs: Any = None,
+    engine: str | None = None,
+    device: device | str | None = None,
+    precision: dtype | str | None = None,
+) -> Executable:
+    """Trace a function or module once and build an Executable.
+
+    Args:
+        func: a function, bound method or Module.
+        optimization_level: 0 builds fastest, 5 searches longest.
+        args: positional arguments of ``func``. :class:`tripy.InputInfo` and
+            :class:`tripy.DimensionInputInfo`, also inside dicts, lists, tuples and dataclasses,
+            become inputs of the Executable; everything else is a constant, captured now.
+        kwargs: keyword arguments of ``func``, in the same way.
+        engine: ``"openvino"`` or ``"reference"``; None takes the best that has everything.
+        device: device of the Executable; None is the default device.
+        precision: lowest arithmetic allowed inside for float32 work: ``"float32"`` (also None),
+            ``"tf32"``, ``"bfloat16"`` or ``"float16"``.
+
+    Returns:
+        An :class:`tripy.Executable` whose parameters are the described inputs.
+
+    Raises:
+        TripyTypeError: when arguments do not fit, or the function returns no tensor.
+        TripyValueError: for an unknown engine, level or precision, or contradicting bounds.
+        TripyCompileError: when the function needs the elements of a traced tensor.
+        TripyUnsupportedError: when the engine lacks something that the function uses.
+        TripyImportError, TripyDeviceError: when the engine or device is not there.
+
+    Example:
+        >>> double = tp.compile(lambda x: x * 2.0, args=[tp.InputInfo((2,), tp.float32)])
+        >>> double(np.array([1, 2], np.float32))
+        tensor([2.0000, 4.0000], dtype=float32, loc=cpu:0, shape=(2,))
+    """
+    if not callable(func):
+        raise errors.error(
+            errors.TripyTypeError,
+            "only functions and modules can be compiled.",
+            received=f"{func!r} of type {type(func).__name__}",
+            argument="func",
+        )
+    options = _options(optimization_level, device, engine, precision)
+    start = time.perf_counter()
+    bound = _bind(func, args, kwargs or {})
+    trace = _Trace(options.device)
+    parameters = _trace_arguments(trace, bound)
+    result, conditions = _run_function(func, bound)
+    template, found = _flatten_result(result)
+    names = _parameter_names(func) | {id(v): n.path for v, n in zip(trace.values, trace.leaves)}
+    outputs = [tensor._value for _, tensor in found]
+    graph = Graph.build(trace.values, outputs, conditions, names, trace.symbols)
+    _warn_about_defaults(graph)
+    graph = passes.optimise(graph)
+    traced = time.perf_counter()
+    plan = output_plan(graph)
+    chosen = _choose_engine(engine, graph, options)
+    program = chosen.build(plan.graph, options) if plan.graph.outputs else None
+    built = time.perf_counter()
+    _logger.info(
+        "traced %d operations in %.3f s, built for %s in %.3f s",
+        len(graph.operations), traced - start, chosen.name, built - traced,
+    )  # fmt: skip
+    return Executable(
+        parameters=parameters,
+        leaves=trace.leaves,
+        template=template,
+        paths=[path for path, _ in found],
+        graph=graph,
+        plan=plan,
+        program=program,
+        engine=chosen.name,
+        options=options,
+    )

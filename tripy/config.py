@@ -1,0 +1,256 @@
+"""All settings in one place: defaults, ``TRIPY_*`` variables and temporary overrides."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tripy import errors
+
+logger = logging.getLogger("tripy")
+
+_UNITS = {"": 1, "b": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting: its default, how text is read and which values it takes."""
+
+    default: Any
+    parse: Callable[[str], Any]  # raises ValueError
+    check: Callable[[Any], Any]  # returns the normalised value; raises TypeError or ValueError
+    expected: str
+
+
+def _parse_bool(text: str) -> bool:
+    try:
+        return {"1": True, "true": True, "on": True, "0": False, "false": False, "off": False}[
+            text.strip().lower()
+        ]
+    except KeyError:
+        raise ValueError(text) from None
+
+
+def _parse_optional_int(text: str) -> int | None:
+    return None if text.strip().lower() == "none" else int(text)
+
+
+def _bytes(value: Any) -> int:
+    if isinstance(value, str):
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmg]?i?)b?\s*", value.lower())
+        if not match or match[2] not in _UNITS:
+            raise ValueError(value)
+        return int(float(match[1]) * _UNITS[match[2]])
+    return int(_integer(0)(value))
+
+
+def _integer(minimum: int, optional: bool = False) -> Callable[[Any], Any]:
+    def check(value: Any) -> Any:
+        if value is None and optional:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise TypeError(value)
+        if value < minimum:
+            raise ValueError(value)
+        return value
+
+    return check
+
+
+def _boolean(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(value)
+    return value
+
+
+def _path(value: Any) -> Path:
+    if not isinstance(value, (str, os.PathLike)):
+        raise TypeError(value)
+    return Path(value).expanduser()
+
+
+def _names(value: Any) -> list[str]:
+    if not isinstance(value, (list, tuple)) or not all(isinstance(name, str) for name in value):
+        raise TypeError(value)
+    if set(value) - {"all"}:
+        raise ValueError(value)
+    return list(value)
+
+
+def _device(value: Any) -> Any:
+    from tripy.devices import device  # devices come later in the import order
+
+    return None if value is None else device(value)
+
+
+def _cache_dir() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA", base)
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    return Path(base) / "tripy"
+
+
+def _count(default: int) -> Setting:
+    return Setting(default, int, _integer(0), "an integer >= 0")
+
+
+_SETTINGS = {
+    "cache_dir": Setting(_cache_dir(), str, _path, "a path"),
+    "cache_size": Setting(2 * 2**30, str, _bytes, 'bytes: an integer >= 0 or text such as "2GiB"'),
+    "enable_input_validation": Setting(True, _parse_bool, _boolean, "True or False"),
+    "extra_error_information": Setting(
+        [], lambda text: [t.strip() for t in text.split(",") if t.strip()], _names, '[] or ["all"]'
+    ),
+    "print_precision": _count(4),
+    "print_threshold": _count(1000),
+    "print_linewidth": Setting(10, int, _integer(1), "an integer >= 1"),
+    "print_edgeitems": Setting(3, int, _integer(1), "an integer >= 1"),
+    "num_threads": Setting(
+        None, _parse_optional_int, _integer(1, optional=True), "an integer >= 1 or None"
+    ),
+    "eager_threshold": Setting(
+        100_000_000, _parse_optional_int, _integer(0, optional=True), "an integer >= 0 or None"
+    ),
+    "default_device": Setting(None, str, _device, "a tp.device, its string form, or None"),
+}
+
+_overrides: ContextVar[dict[str, Any] | None] = ContextVar("tripy_config", default=None)
+
+
+class Config:
+    """The settings of the process, ``tp.config``.
+
+    Assignment changes a setting for the whole process; :meth:`override` changes it for the current
+    thread or task. Every setting can also be given by a ``TRIPY_<NAME>`` environment variable,
+    which is read at import.
+
+    Raises:
+        TripyAttributeError: for an unknown setting.
+        TripyTypeError, TripyValueError: for a value that the setting does not take.
+
+    Example:
+        >>> with tp.config.override(print_precision=1):
+        ...     print(tp.ones((2,)))
+        tensor([1.0, 1.0], dtype=float32, loc=cpu:0, shape=(2,))
+    """
+
+    if TYPE_CHECKING:
+        cache_dir: Path
+        cache_size: int
+        enable_input_validation: bool
+        extra_error_information: list[str]
+        print_precision: int
+        print_threshold: int
+        print_linewidth: int
+        print_edgeitems: int
+        num_threads: int | None
+        eager_threshold: int | None
+        default_device: Any
+
+    def __init__(self) -> None:
+        values: dict[str, Any] = {name: setting.default for name, setting in _SETTINGS.items()}
+        object.__setattr__(self, "_values", values)
+        for name, setting in _SETTINGS.items():
+            text = os.environ.get(f"TRIPY_{name.upper()}")
+            if text is not None:
+                values[name] = _from_text(name, setting, text)
+        errors.set_verbose(values["extra_error_information"])
+
+    def __getattr__(self, name: str) -> Any:
+        overrides = _overrides.get()
+        if overrides is not None and name in overrides:
+            return overrides[name]
+        values = self.__dict__["_values"]
+        if name in values:
+            return values[name]
+        raise _unknown(name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self.__dict__["_values"][name] = _checked(name, value)
+        if name == "extra_error_information":
+            errors.set_verbose(value)
+
+    @contextlib.contextmanager
+    def override(self, **settings: Any) -> Iterator[None]:
+        """Set values for the current thread or task and restore them at the end."""
+        checked = {name: _checked(name, value) for name, value in settings.items()}
+        token = _overrides.set({**(_overrides.get() or {}), **checked})
+        try:
+            yield
+        finally:
+            _overrides.reset(token)
+
+    def __dir__(self) -> list[str]:
+        return [*_SETTINGS, "override"]
+
+    def __repr__(self) -> str:
+        rows = "".join(f"    {name}={getattr(self, name)!r},\n" for name in _SETTINGS)
+        return f"config(\n{rows})"
+
+
+def _unknown(name: str) -> errors.TripyAttributeError:
+    return errors.error(
+        errors.TripyAttributeError,
+        f"there is no setting {name!r}.",
+        expected="one of " + ", ".join(_SETTINGS),
+    )
+
+
+def _checked(name: str, value: Any) -> Any:
+    setting = _SETTINGS.get(name)
+    if setting is None:
+        raise _unknown(name)
+    try:
+        return setting.check(value)
+    except (TypeError, ValueError) as problem:
+        if isinstance(problem, errors.TripyException):
+            raise
+        wrong_type = isinstance(problem, TypeError)
+        kind = errors.TripyTypeError if wrong_type else errors.TripyValueError
+        raise errors.error(
+            kind,
+            f"the setting {name} does not take this value.",
+            received=repr(value),
+            expected=setting.expected,
+        ) from None
+
+
+def _from_text(name: str, setting: Setting, text: str) -> Any:
+    try:
+        return setting.check(setting.parse(text))
+    except (TypeError, ValueError):
+        raise errors.error(
+            errors.TripyValueError,
+            f"the environment variable TRIPY_{name.upper()} cannot be read.",
+            received=repr(text),
+            expected=setting.expected,
+        ) from None
+
+
+def _set_up_logging() -> None:
+    level = os.environ.get("TRIPY_LOG_LEVEL")
+    if level is None:
+        return
+    if level.lower() not in ("debug", "info", "warning", "error"):
+        raise errors.error(
+            errors.TripyValueError,
+            "the environment variable TRIPY_LOG_LEVEL cannot be read.",
+            received=repr(level),
+            expected="debug, info, warning or error",
+        )
+    logger.setLevel(level.upper())
+    logger.addHandler(logging.StreamHandler(sys.stderr))
+
+
+config = Config()
+_set_up_logging()

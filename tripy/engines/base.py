@@ -1,0 +1,114 @@
+"""The engine protocol and the look-up of engines by name.
+
+An engine turns a graph into a program. Nothing here assumes how: a program owns its memory plan,
+may be specialised to one shape, and takes and gives buffers of its device (arrays on the CPU).
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+from tripy import errors
+from tripy.devices import device
+from tripy.graph import Graph, Node
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a program is to be built."""
+
+    device: device
+    precision: str = "float32"
+    optimization_level: int = 3
+    threads: int | None = None
+
+
+class Refusal(NamedTuple):
+    """A node that an engine does not compute exactly as declared, and why."""
+
+    node: Node
+    reason: str
+
+
+class Program(Protocol):
+    """A built graph. Calls from several threads at once are allowed."""
+
+    def __call__(self, inputs: Sequence[Any]) -> list[Any]:
+        """Run on one buffer per graph input; the returned buffers are owned by the caller."""
+        ...
+
+
+class Engine(Protocol):
+    """What an engine module provides as ``ENGINE``."""
+
+    name: str
+    precisions: tuple[str, ...]
+
+    def refusals(self, graph: Graph) -> list[Refusal]:
+        """Return the nodes that this engine cannot compute exactly."""
+        ...
+
+    def build(self, graph: Graph, options: Options) -> Program:
+        """Build a program; the graph has no refusals."""
+        ...
+
+
+class _Entry(NamedTuple):
+    module: str
+    requires: str  # package to look for
+    install: str
+    kinds: tuple[str, ...]  # device kinds
+
+
+_ENTRIES = {
+    "openvino": _Entry("tripy.engines.openvino", "openvino", "pip install openvino", ("cpu",)),
+    "reference": _Entry("tripy.engines.reference", "numpy", "pip install numpy", ("cpu",)),
+}
+NAMES = tuple(_ENTRIES)
+
+
+def is_installed(name: str) -> bool:
+    """Whether the package that an engine needs is there (it is not imported)."""
+    return importlib.util.find_spec(_ENTRIES[name].requires) is not None
+
+
+def runs_on(name: str, kind: str) -> bool:
+    """Whether an engine runs on devices of a kind."""
+    return kind in _ENTRIES[name].kinds
+
+
+def load(name: str) -> Engine:
+    """Import an engine; TripyValueError for an unknown name, TripyImportError if not installed."""
+    entry = _ENTRIES.get(name)
+    if entry is None:
+        raise errors.error(
+            errors.TripyValueError,
+            f"there is no engine {name!r}.",
+            received=repr(name),
+            expected="one of " + ", ".join(map(repr, NAMES)),
+            argument="engine",
+        )
+    if not is_installed(name):
+        raise errors.error(
+            errors.TripyImportError,
+            f"the engine {name!r} is not installed.",
+            fix=entry.install,
+            argument="engine",
+        )
+    engine: Engine = importlib.import_module(entry.module).ENGINE
+    return engine
+
+
+def describe_refusals(name: str, refusals: Sequence[Refusal]) -> str:
+    """Return one line per refused operation: what, why, where."""
+    lines = [f"the engine {name!r} does not compute exactly:"]
+    for node, reason in refusals[:10]:
+        where = errors.location(node.source)
+        lines.append(f"    {node.primitive.name} ({reason}), at {where}")
+    if len(refusals) > 10:
+        lines.append(f"    … and {len(refusals) - 10} more")
+    return "\n".join(lines)

@@ -1,0 +1,159 @@
+"""The eager policy: interpret small work at once, compile and keep big work."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tripy import dtypes, errors
+from tripy.config import config
+from tripy.devices import CPU
+from tripy.engines import base
+from tripy.graph import Graph, Value, shape_text, topological
+from tripy.tensor import HOOKS
+
+_MAX_PROGRAMS = 128
+_MAX_CONSTANT_BYTES = 4 * 2**30
+
+
+class _Program:
+    """A cached eager program: how to run it and which weights it holds."""
+
+    def __init__(self, program: base.Program | None, constants: Sequence[Value]) -> None:
+        self.program = program  # None: no engine takes the graph; interpret it
+        self.bytes = sum(v.data.nbytes for v in constants)
+        self.guards: list[weakref.ref[Value]] = []
+
+
+_programs: OrderedDict[tuple[Any, ...], _Program] = OrderedDict()
+_lock = threading.Lock()
+
+
+def evaluate(values: Sequence[Value]) -> None:
+    """Compute values and everything they need; results are kept in ``Value.data``."""
+    for value in values:
+        if value.traced:
+            raise _traced_error(value)
+    order = topological(values)
+    weights = [v for v in order if v.data is None and v.parameter and v.node is not None]
+    for value in weights:
+        _evaluate_weight(value)
+    pending = [v for v in order if v.data is None]
+    if not pending:
+        return
+    threshold = config.eager_threshold
+    if threshold is not None and _work(pending) >= threshold:
+        _run_compiled(order, pending, values)
+    else:
+        _interpret(order, pending, values)
+
+
+def _evaluate_weight(value: Value) -> None:
+    """Compute a lazy weight, which is otherwise a leaf."""
+    value.parameter = False
+    try:
+        evaluate((value,))
+    finally:
+        value.parameter = True
+
+
+def _work(values: Sequence[Value]) -> float:
+    return sum(v.node.primitive.work(v.node) for v in values if v.node is not None)
+
+
+def _keep(value: Value, data: Any) -> None:
+    value.data = data
+    value.node = None
+
+
+def _interpret(order: Sequence[Value], pending: Sequence[Value], wanted: Sequence[Value]) -> None:
+    from tripy.engines.reference import run
+
+    known: dict[int, Any] = {}
+    run(order, known, None)
+    for value in wanted:
+        _keep(value, known[id(value)])
+    for value in pending:
+        if value.data is None and value.is_alive:
+            _keep(value, known[id(value)])
+
+
+def _run_compiled(
+    order: Sequence[Value], pending: Sequence[Value], wanted: Sequence[Value]
+) -> None:
+    outputs = list(wanted) + [v for v in pending if v.is_alive and v not in wanted]
+    inputs = [v for v in order if v.data is not None and not (v.parameter or v.literal)]
+    graph = Graph(tuple(inputs), tuple(outputs), list(order))
+    program = _program_for(graph)
+    if program is None:
+        _interpret(order, pending, wanted)
+        return
+    for value, data in zip(outputs, program([v.data for v in inputs])):
+        _keep(value, data)
+
+
+def _program_for(graph: Graph) -> base.Program | None:
+    key = (config.num_threads, *graph.key())
+    with _lock:
+        found = _programs.get(key)
+        if found is not None:
+            _programs.move_to_end(key)
+            return found.program
+    constants = [v for v in graph.constants if not v.literal]
+    entry = _Program(_build(graph), constants)
+    forget = _forgetting(key)
+    entry.guards = [weakref.ref(v, forget) for v in constants]
+    with _lock:
+        _programs[key] = entry
+        _shrink()
+    return entry.program
+
+
+def _forgetting(key: tuple[Any, ...]) -> Callable[[Any], None]:
+    """Programs know weights by identity, so they go when a weight goes."""
+
+    def forget(_: object) -> None:
+        _programs.pop(key, None)
+
+    return forget
+
+
+def _shrink() -> None:
+    total = sum(entry.bytes for entry in _programs.values())
+    while len(_programs) > _MAX_PROGRAMS or (total > _MAX_CONSTANT_BYTES and len(_programs) > 1):
+        total -= _programs.popitem(last=False)[1].bytes
+
+
+def _build(graph: Graph) -> base.Program | None:
+    if not base.is_installed("openvino"):
+        return None
+    engine = base.load("openvino")
+    if engine.refusals(graph):
+        return None
+    return engine.build(graph, base.Options(CPU, threads=config.num_threads))
+
+
+def _traced_error(value: Value) -> errors.TripyCompileError:
+    owner = value.owner() if value.owner is not None else None
+    name = f"{owner.name!r}" if owner is not None else "a tensor"
+    return errors.error(
+        errors.TripyCompileError,
+        f"the elements of {name} are not known while a function is being compiled.",
+        received=f"{name}, shape {shape_text(value.shape)}, {value.dtype}, which depends on inputs",
+        fix="use tp.where for choices, a static dim or tp.DimensionInputInfo for sizes, or leave "
+        "this line out of the compiled function",
+        made_at={name: value.source},
+    )
+
+
+def _cast_array(array: Any, kind: dtypes.dtype) -> Any:
+    from tripy.engines.kernels import cast
+
+    return cast(array, dtypes.to_numpy(kind))
+
+
+HOOKS["evaluate"] = evaluate
+HOOKS["cast_array"] = _cast_array

@@ -1,0 +1,273 @@
+"""The one intermediate representation: values, nodes and graphs of primitives."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tripy import errors, shapes
+from tripy.devices import CPU, device
+from tripy.dtypes import dtype
+from tripy.shapes import Condition, Shape
+
+Type = tuple[dtype, Shape]
+Attributes = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Primitive:
+    """One operation that every engine knows.
+
+    Attributes:
+        name: key of the row in every engine's table.
+        infer: dtype and shape rule; gets input values and attributes, raises the user's errors.
+        work: estimated scalar operations of a node.
+    """
+
+    name: str
+    infer: Callable[..., Type]
+    work: Callable[[Node], float]
+
+
+class Node:
+    """One application of a primitive."""
+
+    __slots__ = ("attributes", "dtype", "inputs", "primitive", "shape", "source")
+
+    def __init__(
+        self,
+        primitive: Primitive,
+        inputs: tuple[Value, ...],
+        attributes: Attributes,
+        result: Type,
+        source: errors.Source,
+    ) -> None:
+        self.primitive = primitive
+        self.inputs = inputs
+        self.attributes = attributes
+        self.dtype, self.shape = result
+        self.source = source
+
+
+class Value:
+    """The result of a node, a constant, or (with neither) an input of a traced function.
+
+    Attributes:
+        node: what computes the value; None once it is known, and for constants and inputs.
+        data: the elements, where they are known (an array on the value's device).
+        traced: whether the value depends on an input of a function being compiled.
+        parameter: whether it is a weight, which compiled programs treat as a constant.
+        literal: whether it is a number in the user's code, which programs treat as a constant.
+        default: whether it is a parameter that still holds its default value.
+        owner: weak reference to the Tensor that shows the value to the user.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "data",
+        "default",
+        "device",
+        "dtype",
+        "literal",
+        "node",
+        "owner",
+        "parameter",
+        "shape",
+        "source",
+        "traced",
+    )
+
+    def __init__(
+        self,
+        dtype: dtype,
+        shape: Shape,
+        device: device = CPU,
+        node: Node | None = None,
+        data: Any = None,
+        traced: bool = False,
+        source: errors.Source = (),
+    ) -> None:
+        self.dtype = dtype
+        self.shape = shape
+        self.device = device
+        self.node = node
+        self.data = data
+        self.traced = traced
+        self.source = source
+        self.parameter = False
+        self.literal = False
+        self.default = False
+        self.owner: weakref.ref[Any] | None = None
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether evaluation starts here: known elements, an input, or a weight."""
+        return self.node is None or self.data is not None or self.parameter
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether a Tensor of the user still refers to the value."""
+        return self.owner is not None and self.owner() is not None
+
+
+def topological(outputs: Iterable[Value]) -> list[Value]:
+    """Return every value that the outputs need, inputs before users, without recursion."""
+    order: list[Value] = []
+    seen: set[int] = set()
+    stack: list[tuple[Value, bool]] = [(value, False) for value in reversed(list(outputs))]
+    while stack:
+        value, expanded = stack.pop()
+        if expanded:
+            order.append(value)
+            continue
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        stack.append((value, True))
+        if not value.is_leaf and value.node is not None:
+            stack.extend((i, False) for i in reversed(value.node.inputs) if id(i) not in seen)
+    return order
+
+
+@dataclass
+class Graph:
+    """Values in topological order between inputs and outputs.
+
+    Attributes:
+        inputs: the values given at every call, in order.
+        outputs: the values returned, in order.
+        values: everything the outputs need, inputs before users.
+        conditions: relations of sizes to check at every call.
+        names: names of inputs and parameters, by ``id`` of the value.
+        symbols: where each dynamic size is read: (input, dim), or (input, None) for its value.
+    """
+
+    inputs: tuple[Value, ...]
+    outputs: tuple[Value, ...]
+    values: list[Value]
+    conditions: list[Condition] = field(default_factory=list)
+    names: dict[int, str] = field(default_factory=dict)
+    symbols: dict[str, tuple[int, int | None]] = field(default_factory=dict)
+
+    @classmethod
+    def build(
+        cls,
+        inputs: Sequence[Value],
+        outputs: Sequence[Value],
+        conditions: Iterable[Condition] = (),
+        names: Mapping[int, str] | None = None,
+        symbols: Mapping[str, tuple[int, int | None]] | None = None,
+    ) -> Graph:
+        """Collect the graph between inputs and outputs."""
+        unique = list(dict.fromkeys(conditions))
+        values = topological(outputs)
+        return cls(
+            tuple(inputs), tuple(outputs), values, unique, dict(names or {}), dict(symbols or {})
+        )
+
+    def collect(self) -> None:
+        """Drop the values that the outputs no longer need."""
+        self.values = topological(self.outputs)
+
+    def bind(self, input_shapes: Sequence[Sequence[int]], inputs: Sequence[Any]) -> dict[str, int]:
+        """Return the value of every symbol for a call with these inputs."""
+        return {
+            name: int(inputs[i]) if dim is None else input_shapes[i][dim]
+            for name, (i, dim) in self.symbols.items()
+        }
+
+    @property
+    def constants(self) -> list[Value]:
+        """The leaves that are not inputs."""
+        inputs = {id(value) for value in self.inputs}
+        return [v for v in self.values if v.is_leaf and id(v) not in inputs]
+
+    @property
+    def operations(self) -> list[Value]:
+        """The values that a node computes."""
+        inputs = {id(value) for value in self.inputs}
+        return [v for v in self.values if not v.is_leaf and id(v) not in inputs]
+
+    def work(self) -> float:
+        """Return the estimated number of scalar operations."""
+        return sum(v.node.primitive.work(v.node) for v in self.operations if v.node)
+
+    def key(self) -> tuple[Any, ...]:
+        """Return a hashable key; equal keys mean equal programs.
+
+        Literals count by their elements, other constants by identity, inputs by type.
+        """
+        numbers = {id(value): n for n, value in enumerate(self.values)}
+        inputs = {id(value) for value in self.inputs}
+        rows: list[tuple[Any, ...]] = []
+        for value in self.values:
+            node = value.node
+            if id(value) in inputs:
+                rows.append((value.dtype, value.shape))
+            elif value.is_leaf or node is None:
+                identity = value.data.tobytes() if value.literal else id(value)
+                rows.append((value.dtype, value.shape, identity))
+            else:
+                used = tuple([numbers[id(i)] for i in node.inputs])
+                rows.append((node.primitive.name, used, tuple(node.attributes.items()), node.shape))
+        outputs = tuple([numbers[id(value)] for value in self.outputs])
+        return (*rows, tuple([numbers.get(id(value)) for value in self.inputs]), outputs)
+
+    def check(self) -> None:
+        """Raise AssertionError unless every node's inputs come before it and types agree."""
+        seen = {id(value) for value in self.inputs}
+        for value in self.values:
+            if not value.is_leaf and value.node is not None and id(value) not in seen:
+                node = value.node
+                missing = [i for i in node.inputs if id(i) not in seen]
+                if missing or (node.dtype, node.shape) != (value.dtype, value.shape):
+                    raise AssertionError(f"the graph is broken at {node.primitive.name}")
+            seen.add(id(value))
+
+    def __str__(self) -> str:
+        names = self._value_names()
+        lines = [f"graph({', '.join(_typed(names, v) for v in self.inputs)})"]
+        for value in self.operations:
+            node = value.node
+            if node is None:
+                continue
+            arguments = [names[id(i)] for i in node.inputs]
+            arguments += [f"{k}={v}" for k, v in node.attributes.items()]
+            call = f"{node.primitive.name}({', '.join(arguments)})"
+            lines.append(f"    {_typed(names, value)} = {call}")
+        lines.append(f"    return {', '.join(names[id(v)] for v in self.outputs)}")
+        return "\n".join(lines)
+
+    def _value_names(self) -> dict[int, str]:
+        names: dict[int, str] = {}
+        taken: set[str] = set()
+        numbers = iter(range(len(self.values) + len(self.inputs)))
+        for value in (*self.inputs, *self.values):
+            if id(value) in names:
+                continue
+            name = self.names.get(id(value)) or f"v{next(numbers)}"
+            while name in taken:
+                name += "_"
+            taken.add(name)
+            names[id(value)] = name
+        return names
+
+
+def shape_text(shape: Shape) -> str:
+    """Return a shape as Python prints a tuple, with formulas for dynamic sizes."""
+    inner = ", ".join(map(str, shape))
+    return f"({inner},)" if len(shape) == 1 else f"({inner})"
+
+
+def _typed(names: Mapping[int, str], value: Value) -> str:
+    return f"{names[id(value)]}: {value.dtype}{shape_text(value.shape)}"
+
+
+def volume(shape: Shape) -> float:
+    """Return the number of elements, with opt values for dynamic sizes."""
+    result = 1
+    for size in shape:
+        result *= size if isinstance(size, int) else shapes.optimum(size)
+    return result

@@ -1,0 +1,9 @@
+"""Modules: layers with parameters, and containers of layers."""
+
+from tripy.nn.convolution import Conv as Conv
+from tripy.nn.convolution import ConvTranspose as ConvTranspose
+from tripy.nn.linear import Linear as Linear
+from tripy.nn.module import Module as Module
+from tripy.nn.module import Parameter as Parameter
+from tripy.nn.normalization import BatchNorm as BatchNorm
+from tripy.nn.sequential import Sequential as Sequential

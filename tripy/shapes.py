@@ -1,0 +1,688 @@
+"""Symbolic sizes: exact integer expressions over input dims, with bounds, in a canonical form.
+
+A size is a plain int or a ``Dim``. A ``Dim`` is a polynomial with integer coefficients over atoms;
+an atom is an input dim (``Symbol``) or a function of sizes that no polynomial expresses
+(``Function``: floor division, modulo, minimum, maximum, broadcasting). Equal expressions have equal
+canonical forms, so they compare equal.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Union
+
+from tripy import errors
+
+LARGEST = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Symbol:
+    """A size that the caller of an executable decides, between ``minimum`` and ``maximum``."""
+
+    name: str
+    minimum: int
+    optimum: int
+    maximum: int
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function of two sizes that has no polynomial form."""
+
+    name: str
+    left: Size
+    right: Size
+
+    def __str__(self) -> str:
+        operator = {"floordiv": "//", "mod": "%"}.get(self.name)
+        if operator:
+            return f"({_inner(self.left)} {operator} {_inner(self.right)})"
+        return f"{self.name}({self.left}, {self.right})"
+
+
+Atom = Union[Symbol, Function]  # Function refers to it before it is complete
+Monomial = tuple[Atom, ...]
+
+
+def _inner(size: Size) -> str:
+    return f"({size})" if isinstance(size, Dim) and len(size.terms) > 1 else str(size)
+
+
+class Dim:
+    """A size that is not a plain int: a canonical sum of integer multiples of atom products."""
+
+    __slots__ = ("_hash", "terms")
+    terms: tuple[tuple[Monomial, int], ...]
+
+    def __init__(self, terms: tuple[tuple[Monomial, int], ...]) -> None:
+        self.terms = terms
+        self._hash = hash(terms)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Dim) and self.terms == other.terms
+
+    def __add__(self, other: Size) -> Size:
+        return _polynomial((*self.terms, *_terms(other)))
+
+    __radd__ = __add__
+
+    def __neg__(self) -> Size:
+        return _polynomial((m, -c) for m, c in self.terms)
+
+    def __sub__(self, other: Size) -> Size:
+        return self + -other
+
+    def __rsub__(self, other: Size) -> Size:
+        return -self + other
+
+    def __mul__(self, other: Size) -> Size:
+        products = ((m + n, c * d) for m, c in self.terms for n, d in _terms(other))
+        return _polynomial(products)
+
+    __rmul__ = __mul__
+
+    def __floordiv__(self, other: Size) -> Size:
+        return floordiv(self, other)
+
+    def __rfloordiv__(self, other: Size) -> Size:
+        return floordiv(other, self)
+
+    def __mod__(self, other: Size) -> Size:
+        return mod(self, other)
+
+    def __rmod__(self, other: Size) -> Size:
+        return mod(other, self)
+
+    def __str__(self) -> str:
+        text = ""
+        for monomial, coefficient in self.terms:
+            factors = [str(atom) for atom in monomial]
+            if abs(coefficient) != 1 or not factors:
+                factors.insert(0, str(abs(coefficient)))
+            sign = " - " if coefficient < 0 else " + "
+            text += (sign if text else sign.strip(" +")) + "*".join(factors)
+        return text
+
+    __repr__ = __str__
+
+
+Size = int | Dim
+Shape = tuple[Size, ...]
+
+
+# --- canonical forms -------------------------------------------------------------------------
+
+
+def _terms(size: Size) -> tuple[tuple[Monomial, int], ...]:
+    if isinstance(size, Dim):
+        return size.terms
+    return (((), size),) if size else ()
+
+
+def _order(item: tuple[Monomial, int]) -> tuple[int, str]:
+    return (-len(item[0]), " ".join(map(str, item[0])))
+
+
+def _polynomial(terms: Iterable[tuple[Monomial, int]]) -> Size:
+    total: dict[Monomial, int] = {}
+    for monomial, coefficient in terms:
+        key = tuple(sorted(monomial, key=str)) if len(monomial) > 1 else monomial
+        total[key] = total.get(key, 0) + coefficient
+    kept = sorted(((m, c) for m, c in total.items() if c), key=_order)
+    if not kept:
+        return 0
+    if len(kept) == 1 and not kept[0][0]:
+        return kept[0][1]
+    return Dim(tuple(kept))
+
+
+def symbol(name: str, minimum: int, optimum: int, maximum: int) -> Size:
+    """Return an input dim; a plain int when the bounds leave no choice."""
+    if minimum == maximum:
+        return minimum
+    return Dim((((Symbol(name, minimum, optimum, maximum),), 1),))
+
+
+def _function(name: str, left: Size, right: Size) -> Size:
+    low, high = _FUNCTIONS[name].bounds(bounds(left), bounds(right))
+    return low if low == high else Dim((((Function(name, left, right),), 1),))
+
+
+def _divide_terms(a: Size, b: int) -> tuple[Size, Size]:
+    """Split ``a`` into ``b * quotient + rest`` term by term."""
+    quotient = _polynomial((m, c // b) for m, c in _terms(a) if m == () or c % b == 0)
+    rest = _polynomial((m, c % b if m == () else c) for m, c in _terms(a) if m == () or c % b)
+    return quotient, rest
+
+
+def _exact_quotient(a: Size, b: Dim) -> Size | None:
+    """Divide by a single product of atoms where every term of ``a`` contains it."""
+    if len(b.terms) != 1:
+        return 1 if a == b else None
+    divisor, scale = b.terms[0]
+    quotient = []
+    for monomial, coefficient in _terms(a):
+        left = list(monomial)
+        for atom in divisor:
+            if atom not in left:
+                return None
+            left.remove(atom)
+        if coefficient % scale:
+            return None
+        quotient.append((tuple(left), coefficient // scale))
+    return _polynomial(quotient)
+
+
+def floordiv(a: Size, b: Size) -> Size:
+    """Return ``a // b`` as Python defines it; exact quotients are simplified."""
+    if isinstance(b, int):
+        if isinstance(a, int):
+            return a // b
+        if b == 1:
+            return a
+        if b > 1:
+            quotient, rest = _divide_terms(a, b)
+            shared = math.gcd(b, *(c for _, c in _terms(rest)))
+            if shared > 1:
+                rest, b = _polynomial((m, c // shared) for m, c in _terms(rest)), b // shared
+            tail = rest // b if isinstance(rest, int) or b == 1 else _function("floordiv", rest, b)
+            return quotient + tail
+        return _function("floordiv", a, b)
+    exact = _exact_quotient(a, b)
+    return _function("floordiv", a, b) if exact is None else exact
+
+
+def mod(a: Size, b: Size) -> Size:
+    """Return ``a % b`` as Python defines it."""
+    if isinstance(b, int) and b > 0:
+        rest = _divide_terms(a, b)[1]
+        return rest % b if isinstance(rest, int) else _function("mod", rest, b)
+    if isinstance(b, Dim) and _exact_quotient(a, b) is not None:
+        return 0
+    return a % b if isinstance(a, int) and isinstance(b, int) else _function("mod", a, b)
+
+
+def minimum(a: Size, b: Size) -> Size:
+    """Return the smaller size; decided at once where the bounds decide it."""
+    less = known_less_equal(a, b)
+    if less is not None:
+        return a if less else b
+    return _function("min", *sorted((a, b), key=str))
+
+
+def maximum(a: Size, b: Size) -> Size:
+    """Return the larger size; decided at once where the bounds decide it."""
+    less = known_less_equal(a, b)
+    if less is not None:
+        return b if less else a
+    return _function("max", *sorted((a, b), key=str))
+
+
+def product(sizes: Iterable[Size]) -> Size:
+    """Return the product of sizes."""
+    result: Size = 1
+    for size in sizes:
+        result = result * size
+    return result
+
+
+# --- bounds and values -----------------------------------------------------------------------
+
+Bound = tuple[int, int]
+
+
+def _corner_bounds(operation: Callable[[int, int], int]) -> Callable[[Bound, Bound], Bound]:
+    def rule(a: Bound, b: Bound) -> Bound:
+        corners = [operation(x, y) for x in a for y in b if y or operation is not _floordiv]
+        return (min(corners), max(corners)) if corners else (0, 0)
+
+    return rule
+
+
+def _floordiv(a: int, b: int) -> int:
+    return a // b if b else 0
+
+
+def _mod_bounds(a: Bound, b: Bound) -> Bound:
+    if b[0] <= 0:
+        return -LARGEST, LARGEST
+    return (a[0], a[1]) if 0 <= a[0] and a[1] < b[0] else (0, b[1] - 1)
+
+
+def _floordiv_bounds(a: Bound, b: Bound) -> Bound:
+    if b[0] <= 0 <= b[1]:  # the smallest divisor in size is then 1
+        b = (1, max(1, b[1])) if b[0] == 0 else (-1, 1)
+    return _corner_bounds(_floordiv)(a, b)
+
+
+def _broadcast(a: int, b: int) -> int:
+    return b if a == 1 else a
+
+
+def _broadcast_bounds(a: Bound, b: Bound) -> Bound:
+    return min(a[0], b[0]), max(a[1], b[1])
+
+
+@dataclass(frozen=True)
+class _Rule:
+    value: Callable[[int, int], int]
+    bounds: Callable[[Bound, Bound], Bound]
+
+
+_FUNCTIONS = {
+    "floordiv": _Rule(_floordiv, _floordiv_bounds),
+    "mod": _Rule(lambda a, b: a % b if b else 0, _mod_bounds),
+    "min": _Rule(min, _corner_bounds(min)),
+    "max": _Rule(max, _corner_bounds(max)),
+    "broadcast": _Rule(_broadcast, _broadcast_bounds),
+}
+
+
+@functools.lru_cache(maxsize=4096)
+def _atom_bounds(atom: Atom) -> Bound:
+    if isinstance(atom, Symbol):
+        return atom.minimum, atom.maximum
+    return _FUNCTIONS[atom.name].bounds(bounds(atom.left), bounds(atom.right))
+
+
+def bounds(size: Size) -> Bound:
+    """Return the smallest and largest value that the size can have (never too narrow)."""
+    if isinstance(size, int):
+        return size, size
+    low = high = 0
+    for monomial, coefficient in size.terms:
+        term = (coefficient, coefficient)
+        for atom in monomial:
+            corners = [x * y for x in term for y in _atom_bounds(atom)]
+            term = (min(corners), max(corners))
+        low, high = low + term[0], high + term[1]
+    return low, high
+
+
+def _atom_value(atom: Atom, values: Mapping[str, int]) -> int:
+    if isinstance(atom, Symbol):
+        return values[atom.name]
+    left, right = evaluate(atom.left, values), evaluate(atom.right, values)
+    return _FUNCTIONS[atom.name].value(left, right)
+
+
+def evaluate(size: Size, values: Mapping[str, int]) -> int:
+    """Return the value of a size for given values of its symbols."""
+    if isinstance(size, int):
+        return size
+    total = 0
+    for monomial, coefficient in size.terms:
+        for atom in monomial:
+            coefficient *= _atom_value(atom, values)
+        total += coefficient
+    return total
+
+
+def symbols(size: Any) -> dict[str, Symbol]:
+    """Return the symbols that occur in a size, by name."""
+    found: dict[str, Symbol] = {}
+    for monomial, _ in size.terms if isinstance(size, Dim) else ():
+        for atom in monomial:
+            if isinstance(atom, Symbol):
+                found[atom.name] = atom
+            else:
+                found |= symbols(atom.left) | symbols(atom.right)
+    return found
+
+
+def optimum(size: Size) -> int:
+    """Return the value of a size where every symbol has its opt value."""
+    return evaluate(size, {name: s.optimum for name, s in symbols(size).items()})
+
+
+def is_static(shape: Iterable[Size]) -> bool:
+    """Whether every size is a plain int."""
+    return all(isinstance(size, int) for size in shape)
+
+
+def substitute(value: Any, values: Mapping[str, int]) -> Any:
+    """Replace every ``Dim`` inside (nested tuples of) attributes by its value."""
+    if isinstance(value, Dim):
+        return evaluate(value, values)
+    if isinstance(value, tuple):
+        return tuple(substitute(item, values) for item in value)
+    return value
+
+
+# --- what is known about sizes ---------------------------------------------------------------
+
+
+def known_equal(a: Size, b: Size) -> bool | None:
+    """Return whether two sizes are equal; None when that depends on the call."""
+    if isinstance(a, int) and isinstance(b, int):
+        return a == b
+    difference = a - b
+    if isinstance(difference, int):
+        return difference == 0
+    low, high = bounds(difference)
+    (a_low, a_high), (b_low, b_high) = bounds(a), bounds(b)
+    if low > 0 or high < 0 or a_low > b_high or a_high < b_low:
+        return False
+    return None
+
+
+def known_less_equal(a: Size, b: Size) -> bool | None:
+    """Return whether ``a <= b``; None when that depends on the call."""
+    low, high = bounds(b - a)
+    (a_low, a_high), (b_low, b_high) = bounds(a), bounds(b)
+    if low >= 0 or a_high <= b_low:
+        return True
+    if high < 0 or a_low > b_high:
+        return False
+    return None
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A relation of sizes that could not be decided while tracing; checked at every call."""
+
+    relation: str
+    left: Size
+    right: Size
+    message: str
+    source: errors.Source
+
+    def holds(self, values: Mapping[str, int]) -> bool:
+        """Whether the relation is true for these sizes."""
+        left, right = evaluate(self.left, values), evaluate(self.right, values)
+        return _RELATIONS[self.relation][1](left, right)
+
+
+# Relation -> (what is known while tracing, what is true for numbers).
+_RELATIONS: dict[str, tuple[Callable[[Size, Size], bool | None], Callable[[int, int], bool]]] = {
+    "==": (known_equal, lambda a, b: a == b),
+    "<=": (known_less_equal, lambda a, b: a <= b),
+    "broadcasts with": (
+        lambda a, b: None if known_equal(a, b) is None or _may_be_one(a, b) else known_equal(a, b),
+        lambda a, b: a == b or a == 1 or b == 1,
+    ),
+}
+
+open_conditions: ContextVar[list[Condition] | None] = ContextVar("tripy_conditions", default=None)
+
+
+def _may_be_one(a: Size, b: Size) -> bool:
+    return any(known_equal(size, 1) is not False for size in (a, b))
+
+
+def holds(left: Size, relation: str, right: Size, message: str) -> bool:
+    """Whether a relation holds; one that only a call can decide is recorded and taken as true."""
+    known = _RELATIONS[relation][0](left, right)
+    if known is None:
+        conditions = open_conditions.get()
+        if conditions is not None:
+            conditions.append(Condition(relation, left, right, message, errors.capture()))
+    return known is not False
+
+
+def _broadcast_size(a: Size, b: Size) -> Size | None:
+    if a == b or b == 1:
+        return a
+    if a == 1:
+        return b
+    if isinstance(a, int) and isinstance(b, int):
+        return None
+    if not holds(a, "broadcasts with", b, "the shapes do not broadcast"):
+        return None
+    if known_equal(a, 1) is False:
+        return a if known_equal(b, 1) is not False or isinstance(a, int) else b
+    if known_equal(b, 1) is False:
+        return b
+    return _function("broadcast", *sorted((a, b), key=str))
+
+
+def broadcast(*all_shapes: Shape) -> Shape | None:
+    """Return the shape that all broadcast to, or None when they do not fit."""
+    first = all_shapes[0]
+    if all(shape == first for shape in all_shapes[1:]):
+        return first
+    result: list[Size] = [1] * max(map(len, all_shapes))
+    for shape in all_shapes:
+        offset = len(result) - len(shape)
+        for i, size in enumerate(shape, offset):
+            merged = _broadcast_size(result[i], size)
+            if merged is None:
+                return None
+            result[i] = merged
+    return tuple(result)
+
+
+# --- how users describe inputs ---------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Minimum, optimum and maximum of a shape or of one size.
+
+    Example:
+        >>> tp.Bounds((1, 3), (8, 3), (64, 3)).is_static()
+        False
+    """
+
+    min: Any
+    opt: Any
+    max: Any
+
+    def is_static(self) -> bool:
+        """Whether all three are equal."""
+        return bool(self.min == self.opt == self.max)
+
+
+def as_size(value: Any) -> Size | None:
+    """Return the size that an int-like value or a DimensionSize stands for, else None."""
+    size = getattr(value, "_size", None)
+    if size is not None:
+        return size  # type: ignore[no-any-return]
+    if isinstance(value, bool) or not hasattr(value, "__index__") or hasattr(value, "dtype"):
+        return int(value) if _is_numpy_integer(value) else None
+    return int(value.__index__())
+
+
+def _is_numpy_integer(value: Any) -> bool:
+    kind = getattr(getattr(value, "dtype", None), "kind", "")
+    return kind in ("i", "u") and getattr(value, "ndim", 1) == 0 and hasattr(value, "__index__")
+
+
+def _checked_bounds(values: Sequence[Any], what: str, argument: str) -> tuple[int, int, int]:
+    sizes = [as_size(value) for value in values]
+    if not all(isinstance(size, int) for size in sizes):
+        raise errors.error(
+            errors.TripyTypeError,
+            f"the bounds of {what} must be integers.",
+            received=repr(tuple(values)),
+            expected="(min, opt, max) as ints",
+            argument=argument,
+        )
+    if len(sizes) != 3 or not 0 <= sizes[0] <= sizes[1] <= sizes[2]:  # type: ignore[operator]
+        raise errors.error(
+            errors.TripyValueError,
+            f"the bounds of {what} are not in order.",
+            received=repr(tuple(values)),
+            expected="three integers with 0 <= min <= opt <= max",
+            argument=argument,
+        )
+    return tuple(sizes)  # type: ignore[return-value]
+
+
+class NamedDimension:
+    """A dynamic size with a name; dims that share a name are one size.
+
+    Args:
+        name: the name; equal names mean equal sizes.
+        min: smallest size.
+        opt: size to tune for.
+        max: largest size.
+
+    Raises:
+        TripyTypeError: when the name is no string or a bound no integer.
+        TripyValueError: unless 0 <= min <= opt <= max.
+
+    Example:
+        >>> tp.NamedDimension("batch", 1, 8, 64)
+        NamedDimension('batch', min=1, opt=8, max=64)
+    """
+
+    __slots__ = ("bounds", "name")
+
+    def __init__(self, name: str, min: int, opt: int, max: int) -> None:
+        if not isinstance(name, str):
+            raise errors.error(
+                errors.TripyTypeError,
+                "the name of a dimension must be a string.",
+                received=repr(name),
+                argument="name",
+            )
+        self.name = name
+        self.bounds = Bounds(*_checked_bounds((min, opt, max), f"dimension {name!r}", "min"))
+
+    def __repr__(self) -> str:
+        b = self.bounds
+        return f"NamedDimension({self.name!r}, min={b.min}, opt={b.opt}, max={b.max})"
+
+
+class InputInfo:
+    """Describes a tensor input of a function to compile.
+
+    Args:
+        shape: one entry per dim: an int or DimensionSize, a :class:`NamedDimension`, or a list or
+            tuple (min, opt, max). ``()`` is rank 0.
+        dtype: data type of the input.
+
+    Attributes:
+        shape_bounds: Bounds of three tuples of length rank.
+        dimension_names: {dim index: name} of the named dims.
+        dtype: data type of the input.
+
+    Raises:
+        TripyTypeError: for a dim of another type, or a ``dtype`` that is no tp dtype.
+        TripyValueError: for bounds that are not 0 <= min <= opt <= max.
+
+    Example:
+        >>> tp.InputInfo(((1, 8, 64), 3), tp.float32)
+        InputInfo(shape=((1, 8, 64), 3), dtype=float32)
+    """
+
+    __slots__ = ("dimension_names", "dtype", "shape_bounds")
+
+    def __init__(self, shape: Any, dtype: Any) -> None:
+        from tripy import dtypes
+
+        if isinstance(dtype, dtypes.dtype) and dtype in dtypes.ALL:
+            self.dtype = dtype
+        else:
+            raise errors.error(
+                errors.TripyTypeError,
+                "dtype must be a tripy data type.",
+                received=repr(dtype),
+                expected=dtypes.suggestion(dtype),
+                argument="dtype",
+            )
+        single = as_size(shape) is not None or isinstance(shape, NamedDimension)
+        dims = [shape] if single else shape
+        if not isinstance(dims, (list, tuple)):
+            raise _wrong_dim(shape, "shape")
+        rows = [_dim_bounds(dim, i) for i, dim in enumerate(dims)]
+        self.shape_bounds = Bounds(*(tuple(row[k] for row in rows) for k in range(3)))
+        self.dimension_names = {
+            i: dim.name for i, dim in enumerate(dims) if isinstance(dim, NamedDimension)
+        }
+
+    @property
+    def rank(self) -> int:
+        """Number of dims."""
+        return len(self.shape_bounds.min)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, InputInfo):
+            return NotImplemented
+        return self.shape_bounds == other.shape_bounds and self.dtype is other.dtype
+
+    def __hash__(self) -> int:
+        return hash((self.shape_bounds, self.dtype))
+
+    def _dim_text(self, i: int) -> str:
+        low, opt, high = (getattr(self.shape_bounds, k)[i] for k in ("min", "opt", "max"))
+        text = str(low) if low == high else f"({low}, {opt}, {high})"
+        name = self.dimension_names.get(i)
+        return f"{name}={text}" if name else text
+
+    def __repr__(self) -> str:
+        dims = ", ".join(self._dim_text(i) for i in range(self.rank))
+        return f"InputInfo(shape=({dims}{',' if self.rank == 1 else ''}), dtype={self.dtype})"
+
+    __str__ = __repr__
+
+
+def _wrong_dim(received: object, argument: errors.ArgumentPath) -> errors.TripyTypeError:
+    return errors.error(
+        errors.TripyTypeError,
+        "a dim of this shape is not understood.",
+        received=f"{received!r} of type {type(received).__name__}",
+        expected="an int, a (min, opt, max) tuple or a tp.NamedDimension",
+        argument=argument,
+    )
+
+
+def _dim_bounds(dim: Any, index: int) -> tuple[int, int, int]:
+    if isinstance(dim, NamedDimension):
+        return dim.bounds.min, dim.bounds.opt, dim.bounds.max
+    if isinstance(dim, (list, tuple)):
+        return _checked_bounds(dim, f"dim {index}", "shape")
+    size = as_size(dim)
+    if not isinstance(size, int):
+        raise _wrong_dim(dim, ("shape", index))
+    return _checked_bounds((size,) * 3, f"dim {index}", "shape")
+
+
+class DimensionInputInfo:
+    """Describes an input that is a size (a DimensionSize in the traced function).
+
+    Args:
+        value_bounds: list or tuple (min, opt, max).
+
+    Raises:
+        TripyTypeError: when the bounds are no list or tuple of integers.
+        TripyValueError: unless 0 <= min <= opt <= max.
+
+    Example:
+        >>> tp.DimensionInputInfo((1, 4, 16))
+        DimensionInputInfo((1, 4, 16))
+    """
+
+    __slots__ = ("value_bounds",)
+
+    def __init__(self, value_bounds: Any) -> None:
+        if not isinstance(value_bounds, (list, tuple)):
+            raise _wrong_dim(value_bounds, "value_bounds")
+        low, opt, high = _checked_bounds(value_bounds, "the value", "value_bounds")
+        self.value_bounds = Bounds((low,), (opt,), (high,))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, DimensionInputInfo):
+            return NotImplemented
+        return self.value_bounds == other.value_bounds
+
+    def __hash__(self) -> int:
+        return hash(self.value_bounds)
+
+    def __repr__(self) -> str:
+        b = self.value_bounds
+        return f"DimensionInputInfo(({b.min[0]}, {b.opt[0]}, {b.max[0]}))"
+
+    __str__ = __repr__
