@@ -39,10 +39,13 @@ from tripy.errors import TripyUnsupportedError as TripyUnsupportedError
 from tripy.errors import TripyValueError as TripyValueError
 from tripy.evaluate import evaluate as _evaluate
 from tripy.executable import Executable as Executable
+from tripy.nn import AvgPool as AvgPool
 from tripy.nn import BatchNorm as BatchNorm
 from tripy.nn import Conv as Conv
 from tripy.nn import ConvTranspose as ConvTranspose
+from tripy.nn import Identity as Identity
 from tripy.nn import Linear as Linear
+from tripy.nn import MaxPool as MaxPool
 from tripy.nn import Module as Module
 from tripy.nn import Parameter as Parameter
 from tripy.nn import Sequential as Sequential

@@ -221,9 +221,12 @@ def _warn_about_defaults(graph: Graph) -> None:
 
 def _choose_engine(requested: str | None, graph: Graph, options: base.Options) -> base.Engine:
     """Return the engine to use; a named one must take the whole graph."""
-    names = [requested] if requested else [n for n in base.NAMES if base.is_installed(n)]
+    names = (requested,) if requested else base.NAMES
     reasons = []
     for name in names:
+        if not base.is_installed(name):
+            reasons.append(f"the engine {name!r} is not installed")
+            continue
         engine = base.load(name)
         if options.precision not in engine.precisions:
             reasons.append(f"the engine {name!r} has no precision {options.precision!r}")

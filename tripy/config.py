@@ -9,9 +9,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tripy import errors
 
@@ -20,8 +18,7 @@ logger = logging.getLogger("tripy")
 _UNITS = {"": 1, "b": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
 
 
-@dataclass(frozen=True)
-class Setting:
+class Setting(NamedTuple):
     """One setting: its default, how text is read and which values it takes."""
 
     default: Any
@@ -71,10 +68,10 @@ def _boolean(value: Any) -> bool:
     return value
 
 
-def _path(value: Any) -> Path:
+def _path(value: Any) -> str:
     if not isinstance(value, (str, os.PathLike)):
         raise TypeError(value)
-    return Path(value).expanduser()
+    return os.path.expanduser(os.fspath(value))
 
 
 def _names(value: Any) -> list[str]:
@@ -91,13 +88,13 @@ def _device(value: Any) -> Any:
     return None if value is None else device(value)
 
 
-def _cache_dir() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+def _cache_dir() -> str:
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     if sys.platform == "win32":
         base = os.environ.get("LOCALAPPDATA", base)
     elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    return Path(base) / "tripy"
+        base = "~/Library/Caches"
+    return os.path.join(os.path.expanduser(base), "tripy")
 
 
 def _count(default: int) -> Setting:
@@ -145,7 +142,7 @@ class Config:
     """
 
     if TYPE_CHECKING:
-        cache_dir: Path
+        cache_dir: str
         cache_size: int
         enable_input_validation: bool
         extra_error_information: list[str]

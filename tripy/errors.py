@@ -7,7 +7,6 @@ then what was received, what was expected and how to fix it.
 from __future__ import annotations
 
 import ast
-import difflib
 import linecache
 import os
 import sys
@@ -404,6 +403,8 @@ def unknown_attribute(
     """Return the error for an attribute that does not exist, with close matches."""
     if name.startswith("_"):  # protocols that look for hidden methods need a cheap answer
         return TripyAttributeError(f"{owner} has no attribute {name!r}")
+    import difflib  # only needed here, and not cheap to import
+
     close = difflib.get_close_matches(name, list(known), 3)
     hint = "did you mean " + " or ".join(map(repr, close)) + "?" if close else None
     return error(TripyAttributeError, f"{owner} has no attribute {name!r}.", fix=fix or hint)

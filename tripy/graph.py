@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from tripy import errors, shapes
 from tripy.devices import CPU, device
@@ -16,8 +15,7 @@ Type = tuple[dtype, Shape]
 Attributes = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Primitive:
+class Primitive(NamedTuple):
     """One operation that every engine knows.
 
     Attributes:
@@ -131,7 +129,6 @@ def topological(outputs: Iterable[Value]) -> list[Value]:
     return order
 
 
-@dataclass
 class Graph:
     """Values in topological order between inputs and outputs.
 
@@ -144,12 +141,21 @@ class Graph:
         symbols: where each dynamic size is read: (input, dim), or (input, None) for its value.
     """
 
-    inputs: tuple[Value, ...]
-    outputs: tuple[Value, ...]
-    values: list[Value]
-    conditions: list[Condition] = field(default_factory=list)
-    names: dict[int, str] = field(default_factory=dict)
-    symbols: dict[str, tuple[int, int | None]] = field(default_factory=dict)
+    def __init__(
+        self,
+        inputs: Sequence[Value],
+        outputs: Sequence[Value],
+        values: list[Value],
+        conditions: list[Condition] | None = None,
+        names: dict[int, str] | None = None,
+        symbols: dict[str, tuple[int, int | None]] | None = None,
+    ) -> None:
+        self.inputs = tuple(inputs)
+        self.outputs = tuple(outputs)
+        self.values = values
+        self.conditions = conditions or []
+        self.names = names or {}
+        self.symbols = symbols or {}
 
     @classmethod
     def build(
@@ -163,9 +169,7 @@ class Graph:
         """Collect the graph between inputs and outputs."""
         unique = list(dict.fromkeys(conditions))
         values = topological(outputs)
-        return cls(
-            tuple(inputs), tuple(outputs), values, unique, dict(names or {}), dict(symbols or {})
-        )
+        return cls(inputs, outputs, values, unique, dict(names or {}), dict(symbols or {}))
 
     def collect(self) -> None:
         """Drop the values that the outputs no longer need."""

@@ -13,15 +13,14 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Union
+from typing import Any, NamedTuple, Union
 
 from tripy import errors
 
 LARGEST = 2**31 - 1
 
 
-@dataclass(frozen=True)
-class Symbol:
+class Symbol(NamedTuple):
     """A size that the caller of an executable decides, between ``minimum`` and ``maximum``."""
 
     name: str
@@ -33,8 +32,7 @@ class Symbol:
         return self.name
 
 
-@dataclass(frozen=True)
-class Function:
+class Function(NamedTuple):
     """A function of two sizes that has no polynomial form."""
 
     name: str
@@ -274,8 +272,7 @@ def _broadcast_bounds(a: Bound, b: Bound) -> Bound:
     return min(a[0], b[0]), max(a[1], b[1])
 
 
-@dataclass(frozen=True)
-class _Rule:
+class _Rule(NamedTuple):
     value: Callable[[int, int], int]
     bounds: Callable[[Bound, Bound], Bound]
 
@@ -388,8 +385,7 @@ def known_less_equal(a: Size, b: Size) -> bool | None:
     return None
 
 
-@dataclass(frozen=True)
-class Condition:
+class Condition(NamedTuple):
     """A relation of sizes that could not be decided while tracing; checked at every call."""
 
     relation: str

@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
 class Slot:
     """Stands for leaf number ``index`` in a template."""
 
-    index: int
+    __slots__ = ("index",)
+
+    def __init__(self, index: int) -> None:
+        self.index = index
 
 
 def is_container(value: Any) -> bool:

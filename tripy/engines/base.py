@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from tripy import errors
@@ -17,8 +16,7 @@ from tripy.devices import device
 from tripy.graph import Graph, Node
 
 
-@dataclass(frozen=True)
-class Options:
+class Options(NamedTuple):
     """How a program is to be built."""
 
     device: device

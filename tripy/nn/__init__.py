@@ -6,4 +6,7 @@ from tripy.nn.linear import Linear as Linear
 from tripy.nn.module import Module as Module
 from tripy.nn.module import Parameter as Parameter
 from tripy.nn.normalization import BatchNorm as BatchNorm
+from tripy.nn.pooling import AvgPool as AvgPool
+from tripy.nn.pooling import Identity as Identity
+from tripy.nn.pooling import MaxPool as MaxPool
 from tripy.nn.sequential import Sequential as Sequential

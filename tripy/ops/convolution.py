@@ -457,9 +457,10 @@ def transposed_same_padding(kernel: Any, stride: Any, dilation: Any, extra: Any)
     return tuple(pairs)
 
 
-def _window(
-    input: Tensor, kernel_dims: Sequence[int], stride: Any, padding: Any, name: str
-) -> dict[str, Any]:
+def window_arguments(
+    kernel_dims: Sequence[int], stride: Any, padding: Any, name: str
+) -> tuple[tuple[int, ...], tuple[int, ...], Pairs | str]:
+    """Return kernel, stride and padding of a pooling window in their normal forms."""
     count = len(kernel_dims)
     if not 1 <= count <= 3:
         raise errors.error(
@@ -469,12 +470,8 @@ def _window(
             argument="kernel_dims",
         )
     kernel = window_ints(kernel_dims, count, "kernel_dims")
-    steps = window_ints(stride, count, "stride")
     amounts = normalise_padding(padding, count)
-    if isinstance(amounts, str):
-        _channels_first(input._value, count)
-        amounts = _same_padding(input._value.shape[2:], kernel, steps, (1,) * count)
-    for k, pair in zip(kernel, amounts):
+    for k, pair in zip(kernel, amounts if isinstance(amounts, tuple) else ()):
         if any(isinstance(amount, int) and amount >= k for amount in pair):
             raise errors.error(
                 errors.TripyValueError,
@@ -482,6 +479,16 @@ def _window(
                 received=f"padding {pair} with kernel {k}",
                 argument="padding",
             )
+    return kernel, window_ints(stride, count, "stride"), amounts
+
+
+def _window(
+    input: Tensor, kernel_dims: Sequence[int], stride: Any, padding: Any, name: str
+) -> dict[str, Any]:
+    kernel, steps, amounts = window_arguments(kernel_dims, stride, padding, name)
+    if isinstance(amounts, str):
+        _channels_first(input._value, len(kernel))
+        amounts = _same_padding(input._value.shape[2:], kernel, steps, (1,) * len(kernel))
     return {"kernel": kernel, "stride": steps, "padding": amounts}
 
 

@@ -54,10 +54,11 @@ def _count(start: Any, stop: Any, step: Any) -> Size:
                 "a range up to a dynamic size needs integer bounds and a step known now.",
                 received=f"start={start}, stop={stop}, step={step}",
             )
-        return max(0, int(math.ceil((stop - start) / step)))
+        count: int = math.ceil((stop - start) / step)
+        return max(0, count)
     distance: Size = stop - start
-    count = -shapes.floordiv(-distance, step) if step > 0 else -shapes.floordiv(distance, -step)
-    return shapes.maximum(count, 0)
+    size = -shapes.floordiv(-distance, step) if step > 0 else -shapes.floordiv(distance, -step)
+    return shapes.maximum(size, 0)
 
 
 @public()

@@ -99,7 +99,7 @@ _REFUSED = {("bool", int), ("bool", float), ("integer", float)}
 
 
 def _literal(data: Any, kind: dtype, place: devices.device) -> Tensor:
-    value = Value(kind, data.shape, place, data=data, source=errors.capture())
+    value = Value(kind, data.shape, place, data=data)
     value.literal = data.ndim == 0
     return wrap(value)
 

@@ -1,0 +1,256 @@
+"""The OpenVINO engine: builds a model of a graph, and runs it with pooled infer requests."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import openvino as ov
+from openvino import opset15 as op
+
+from tripy import dtypes, errors, shapes
+from tripy.engines.base import Options, Refusal
+from tripy.engines.openvino_ops import DTYPES, ROWS, refusal
+from tripy.graph import Graph, Node, Value
+from tripy.shapes import Dim, Size
+
+_PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
+_BINARY = {"min": op.minimum, "max": op.maximum}
+
+
+@functools.lru_cache(maxsize=1)
+def core() -> Any:
+    """Return the one OpenVINO core of the process."""
+    return ov.Core()
+
+
+# --- memory ----------------------------------------------------------------------------------
+
+
+def _writable(array: Any) -> Any:
+    """Return the array under a writable alias, as OpenVINO wants even what it only reads."""
+    if array.flags.writeable:
+        return array
+    buffer = (ctypes.c_uint8 * array.nbytes).from_address(array.ctypes.data)
+    return np.frombuffer(buffer, array.dtype).reshape(array.shape) if array.size else array.copy()
+
+
+def to_tensor(array: Any, kind: dtypes.dtype) -> Any:
+    """Share the memory of a contiguous array with OpenVINO."""
+    if array.flags.writeable and kind in _SHARED:
+        return ov.Tensor(array, shared_memory=True)
+    array = _writable(array)
+    if kind in _SHARED:
+        return ov.Tensor(array, shared_memory=True)
+    storage = np.uint16 if kind is dtypes.bfloat16 else np.uint8
+    return ov.Tensor(array.view(storage), list(array.shape), DTYPES[kind.name])
+
+
+_SHARED = tuple(k for k in dtypes.ALL if k not in (dtypes.bfloat16, dtypes.bool_, *dtypes.PACKED))
+
+
+# --- building --------------------------------------------------------------------------------
+
+
+class _Builder:
+    """Builds the nodes of one model; also the context that rows see."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.nodes: dict[int, Any] = {}
+        self.sizes: dict[Size, Any] = {}
+        self.parameters = [self._parameter(value) for value in graph.inputs]
+        self.keep: list[Any] = []  # memory that constants share
+
+    def _parameter(self, value: Value) -> Any:
+        bounds = [shapes.bounds(size) for size in value.shape]
+        dims = [low if low == high else ov.Dimension(low, high) for low, high in bounds]
+        parameter = op.parameter(ov.PartialShape(dims), DTYPES[value.dtype.name])
+        self.nodes[id(value)] = parameter.output(0)
+        return parameter
+
+    def constant(self, value: Value) -> Any:
+        """Return a constant that shares the value's memory."""
+        array = np.ascontiguousarray(value.data).reshape(value.data.shape)
+        tensor = to_tensor(array, value.dtype)
+        self.keep.append(array)
+        return op.constant(tensor, shared_memory=True).output(0)
+
+    def size(self, size: Size) -> Any:
+        """Return a rank-0 i64 node of a size."""
+        if size not in self.sizes:
+            self.sizes[size] = self._size(size)
+        return self.sizes[size]
+
+    def _size(self, size: Size) -> Any:
+        if not isinstance(size, Dim):
+            return op.constant(np.int64(size)).output(0)
+        total: Any = None
+        for monomial, coefficient in size.terms:
+            factors = [self._atom(atom) for atom in monomial]
+            if coefficient != 1 or not factors:
+                factors.append(self.size(coefficient))
+            term = functools.reduce(op.multiply, factors)
+            total = term if total is None else op.add(total, term)
+        return total if isinstance(total, ov.Output) else total.output(0)
+
+    def _atom(self, atom: shapes.Atom) -> Any:
+        if isinstance(atom, shapes.Symbol):
+            return self._symbol(atom.name)
+        left, right = self.size(atom.left), self.size(atom.right)
+        if atom.name == "broadcast":
+            is_one = op.equal(left, op.constant(np.int64(1)))
+            return op.select(is_one, right, left).output(0)
+        if atom.name in ("floordiv", "mod"):
+            quotient = op.divide(left, right)  # integer division rounds down, as Python's
+            if atom.name == "floordiv":
+                return quotient.output(0)
+            return op.subtract(left, op.multiply(quotient, right)).output(0)
+        return _BINARY[atom.name](left, right).output(0)
+
+    def _symbol(self, name: str) -> Any:
+        index, dim = self.graph.symbols[name]
+        parameter = self.parameters[index]
+        if dim is None:
+            return op.convert(parameter, "i64").output(0)
+        sizes = op.shape_of(parameter, "i64")
+        return op.gather(sizes, op.constant(np.int64(dim)), op.constant(np.int64(0))).output(0)
+
+    def shape(self, dims: Sequence[Any]) -> Any:
+        """Return a 1-D i64 node of sizes."""
+        if shapes.is_static(dims):
+            return op.constant(np.array(dims, np.int64)).output(0)
+        axis = op.constant(np.int64(0))
+        return op.concat([op.unsqueeze(self.size(d), axis) for d in dims], 0).output(0)
+
+    def build(self) -> Any:
+        """Return the model of the whole graph."""
+        for value in self.graph.values:
+            if id(value) not in self.nodes:
+                self.nodes[id(value)] = self._node(value)
+        results = [op.result(self.nodes[id(value)]) for value in self.graph.outputs]
+        return ov.Model(results, self.parameters)
+
+    def _node(self, value: Value) -> Any:
+        node, data = value.node, value.data
+        if data is not None or node is None:
+            return self.constant(value)
+        inputs = [self.nodes[id(i)] for i in node.inputs]
+        row = _ROWS[node.primitive.name]
+        attributes = {k: _plain(v) for k, v in node.attributes.items()}
+        return row(self, inputs, attributes, node.shape, node.dtype.name)
+
+
+def _batchnorm(ctx: Any, inputs: Any, attrs: Any, out_shape: Any, out_dtype: str) -> Any:
+    return op.batch_norm_inference(*inputs, attrs["eps"]).output(0)
+
+
+_ROWS = {**ROWS, "batchnorm": _batchnorm}
+
+
+def _plain(attribute: Any) -> Any:
+    return attribute.name if isinstance(attribute, dtypes.dtype) else attribute
+
+
+# --- running ---------------------------------------------------------------------------------
+
+
+class OpenVINOProgram:
+    """A compiled model and its infer requests; each call has a request of its own."""
+
+    def __init__(self, graph: Graph, options: Options) -> None:
+        builder = _Builder(graph)
+        self._keep = builder.keep
+        self._inputs = [value.dtype for value in graph.inputs]
+        self._outputs = [(v.dtype, dtypes.to_numpy(v.dtype), v.shape) for v in graph.outputs]
+        self._graph = graph
+        self._dynamic = not all(shapes.is_static(value.shape) for value in graph.outputs)
+        try:
+            self._compiled = core().compile_model(builder.build(), "CPU", _settings(options))
+        except RuntimeError as problem:
+            raise _failure("build the program", problem) from problem
+        self._requests: deque[Any] = deque()
+
+    def __call__(self, inputs: Sequence[Any]) -> list[Any]:
+        try:
+            request = self._requests.pop()
+        except IndexError:
+            request = self._compiled.create_infer_request()
+        try:
+            results = self._run(request, inputs)
+        except RuntimeError as problem:
+            raise _failure("run the program", problem) from problem
+        self._requests.append(request)
+        return results
+
+    def _run(self, request: Any, inputs: Sequence[Any]) -> list[Any]:
+        for index, (array, kind) in enumerate(zip(inputs, self._inputs)):
+            request.set_input_tensor(index, to_tensor(array, kind))
+        sizes = self._sizes(inputs) if self._dynamic else {}
+        results = []
+        for index, (kind, numpy, shape) in enumerate(self._outputs):
+            if sizes:
+                shape = shapes.substitute(shape, sizes)
+            result: Any = np.empty(shape, numpy)
+            request.set_output_tensor(index, to_tensor(result, kind))
+            results.append(result)
+        request.infer(share_outputs=True)  # the results are bound; nothing is to be copied
+        return results
+
+    def _sizes(self, inputs: Sequence[Any]) -> dict[str, int]:
+        return self._graph.bind([array.shape for array in inputs], inputs)
+
+
+def _settings(options: Options) -> dict[str, Any]:
+    settings: dict[str, Any] = {
+        "INFERENCE_PRECISION_HINT": _PRECISIONS[options.precision],
+        "PERFORMANCE_HINT": "LATENCY",
+    }
+    if options.threads is not None:  # a thread count turns pinning on; processes then collide
+        settings |= {"INFERENCE_NUM_THREADS": options.threads, "ENABLE_CPU_PINNING": False}
+    return settings
+
+
+def _failure(action: str, problem: Exception) -> errors.TripyRuntimeError:
+    memory = "alloc" in str(problem).lower()
+    kind = errors.TripyMemoryError if memory else errors.TripyRuntimeError
+    return errors.error(kind, f"OpenVINO could not {action}: {str(problem).strip()[:500]}")
+
+
+class OpenVINOEngine:
+    """OpenVINO on the CPU."""
+
+    name = "openvino"
+    precisions = tuple(_PRECISIONS)
+
+    def refusals(self, graph: Graph) -> list[Refusal]:
+        """Return the nodes that the CPU plugin would not compute exactly."""
+        found = []
+        for value in graph.operations:
+            if value.node is not None:
+                reason = _refusal(value.node)
+                if reason:
+                    found.append(Refusal(value.node, reason))
+        return found
+
+    def build(self, graph: Graph, options: Options) -> OpenVINOProgram:
+        """Compile a graph for the CPU."""
+        return OpenVINOProgram(graph, options)
+
+
+def _refusal(node: Node) -> str | None:
+    return refusal(
+        node.primitive.name,
+        [value.dtype.name for value in node.inputs],
+        node.dtype.name,
+        {k: _plain(v) for k, v in node.attributes.items()},
+        [value.shape for value in node.inputs],
+        node.shape,
+    )
+
+
+ENGINE = OpenVINOEngine()

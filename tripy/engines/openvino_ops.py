@@ -1,0 +1,597 @@
+"""The OpenVINO row of every primitive, and what the CPU plugin cannot compute exactly.
+
+What the plugin does with int32 (2026.4): add, subtract, multiply, minimum, maximum, bitwise
+operations, select, cumulative sums, products and TopK are exact; comparisons, division, sums,
+extremes and matrix products go through float32. 8-bit arithmetic saturates.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial, reduce
+from typing import Any
+
+import numpy as np
+from openvino import Node, Output
+from openvino import opset15 as op
+
+from tripy.engines.openvino_window import (
+    DTYPES,
+    F32,
+    HALVES,
+    I32,
+    I64,
+    WINDOW_ROWS,
+    Attrs,
+    Context,
+    Inputs,
+    Row,
+    Shape,
+    const,
+    constant_value,
+    convert,
+    element_type,
+    indices,
+    is_bool,
+    is_integer,
+    narrow,
+    out,
+    rank,
+    size_of,
+    wide,
+    wide_integers,
+)
+
+__all__ = ["DTYPES", "ROWS", "Context", "Row", "refusal"]
+
+INTEGERS = ("int8", "uint8", "int16", "int32")
+#: Bits of an exponent that is not negative.
+EXPONENT_BITS = {"int8": 7, "uint8": 8, "int16": 15, "int32": 31}
+NARROWED = {"int64": "int32", "float64": "float32"}
+PACKED = ("int4", "float8")
+#: Products of two digits of base 256 that float32 adds exactly.
+MOST_LIMB_PRODUCTS = 256
+LARGEST_FLOAT = float(np.finfo(np.float32).max)
+
+Unary = Callable[[Output], Output | Node]
+Binary = Callable[[Output, Output], Output | Node]
+
+
+def unary(make: Unary, lift: Unary = wide) -> Row:
+    """Row of an elementwise function of one input, computed in the type that `lift` gives."""
+
+    def row(ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, dtype: str) -> Output:
+        return narrow(make(lift(inputs[0])), dtype)
+
+    return row
+
+
+def binary(floats: Binary, integers: Binary | None = None, bools: Binary | None = None) -> Row:
+    """Row of an elementwise function of two inputs, with one formula per kind of dtype."""
+
+    def row(ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, dtype: str) -> Output:
+        lhs, rhs = map(wide_integers, inputs)
+        kinds = (is_bool(lhs), bools), (is_integer(lhs), integers)
+        make = next((formula for present, formula in kinds if present and formula), floats)
+        return narrow(make(lhs, rhs), dtype)
+
+    return row
+
+
+def magnitude(x: Output | Node) -> Node:
+    """|x|. The plugin drops Abs after the conversion of a rank-1 Constant, hence the maximum."""
+    return op.maximum(x, op.subtract(const(0, x), x))
+
+
+def as_int32(condition: Node | Output) -> Node:
+    """0 or 1. Also keeps the plugin from fusing int32 arithmetic with float32 comparisons."""
+    return op.convert(condition, I32)
+
+
+# Rounding to float16: the plugin computes float16 in float32 and drops the conversions between.
+
+
+def rounded_to_half(x: Output) -> Output:
+    """float32 values rounded to the nearest float16, as the conversion should do."""
+    spread = op.multiply(x, const(8193.0, F32))
+    normal = op.subtract(spread, op.subtract(spread, x))
+    grid = op.multiply(x, const(2.0**24, F32))
+    tiny = op.multiply(op.round(grid, "half_to_even"), const(2.0**-24, F32))
+    size = magnitude(x)
+    value = op.select(op.less(size, const(2.0**-14, F32)), tiny, normal)
+    # Written so that NaN takes the finite branch and stays NaN.
+    overflow = op.greater_equal(size, const(65520.0, F32))
+    return out(op.select(overflow, op.multiply(op.sign(x), const(math.inf, F32)), value))
+
+
+def settled(x: Output) -> Output:
+    """The wide form of `x` for functions with steps, which see every rounding."""
+    stored = x.get_node().get_type_name() in ("Parameter", "Constant")
+    if element_type(x) == HALVES[0] and not stored:
+        return rounded_to_half(convert(x, F32))
+    return wide(x)
+
+
+# Elementwise functions of one input.
+
+
+def exp(x: Output) -> Node:
+    return op.select(op.is_nan(x), x, op.exp(x))
+
+
+def expm1(x: Output) -> Node:
+    half = op.multiply(x, const(0.5, F32))
+    near = op.multiply(op.multiply(op.sinh(half), op.exp(half)), const(2.0, F32))
+    is_near = op.less(magnitude(x), const(1.0, F32))
+    return op.select(is_near, near, op.subtract(exp(x), const(1.0, F32)))
+
+
+def log1p(x: Output) -> Node:
+    ratio = op.divide(x, op.add(x, const(2.0, F32)))
+    near = op.multiply(op.atanh(ratio), const(2.0, F32))
+    is_near = op.less(magnitude(x), const(0.5, F32))
+    return op.select(is_near, near, op.log(op.add(x, const(1.0, F32))))
+
+
+def relu(x: Output) -> Node:
+    return op.maximum(x, const(0, x)) if is_integer(x) else op.relu(x)
+
+
+def negative(x: Output) -> Node:
+    return op.subtract(const(0, x), x) if is_integer(x) else op.negative(x)
+
+
+def invert(x: Output) -> Node:
+    return op.logical_not(x) if is_bool(x) else op.bitwise_not(x)
+
+
+def gelu(ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, dtype: str) -> Output:
+    form = {"none": "erf", "tanh": "tanh"}[attrs["approximate"]]
+    return narrow(op.gelu(inputs[0], form), dtype)
+
+
+# Elementwise functions of two inputs.
+
+
+def equal_integers(lhs: Output, rhs: Output) -> Node:
+    """Exact in int32: only the comparison with zero goes through float32."""
+    return op.equal(op.bitwise_xor(lhs, rhs), const(0, I32))
+
+
+def less_equal_integers(lhs: Output, rhs: Output) -> Node:
+    return equal_integers(out(op.maximum(lhs, rhs)), rhs)
+
+
+def less_integers(lhs: Output, rhs: Output) -> Node:
+    return op.logical_not(less_equal_integers(rhs, lhs))
+
+
+def compare(make: Callable[..., Node]) -> Binary:
+    return lambda lhs, rhs: make(settled(lhs), settled(rhs))
+
+
+def less_bools(lhs: Output, rhs: Output) -> Node:
+    return op.logical_and(op.logical_not(lhs), rhs)
+
+
+def less_equal_bools(lhs: Output, rhs: Output) -> Node:
+    return op.logical_or(op.logical_not(lhs), rhs)
+
+
+def divided_integers(lhs: Output, rhs: Output) -> tuple[Node, Node]:
+    """Quotient and remainder toward minus infinity of int32, both 0 where `rhs` is 0."""
+    zero = const(0, I32)
+    by_zero = as_int32(op.equal(rhs, zero))
+    divisor = op.add(rhs, by_zero)
+    quotient, rest = zero, lhs
+    # float32 quotients are short of bits; the second round divides what the first one left.
+    for _ in range(2):
+        ratio = op.divide(op.convert(rest, F32), op.convert(divisor, F32))
+        part = op.convert(op.round(ratio, "half_to_even"), I32)
+        quotient = op.add(quotient, part)
+        rest = op.subtract(rest, op.multiply(part, divisor))
+    apart = op.logical_xor(op.less(rest, zero), op.less(divisor, zero))
+    below = as_int32(op.logical_and(apart, op.not_equal(rest, zero)))
+    quotient = op.multiply(op.subtract(quotient, below), op.subtract(const(1, I32), by_zero))
+    return quotient, op.add(rest, op.multiply(below, divisor))
+
+
+def halves_of(x: Output | Node) -> tuple[Node, Node]:
+    """`x` as a sum of two floats of 12 bits each, whose products are exact."""
+    spread = op.multiply(x, const(4097.0, F32))
+    high = op.subtract(spread, op.subtract(spread, x))
+    return high, op.subtract(x, high)
+
+
+def exact_product_error(lhs: Node, rhs: Output, product: Node) -> Node:
+    """What float32 rounding removed from `product`."""
+    (high, low), (top, rest) = halves_of(lhs), halves_of(rhs)
+    error = op.subtract(op.multiply(high, top), product)
+    for pair in ((high, rest), (low, top), (low, rest)):
+        error = op.add(error, op.multiply(*pair))
+    return error
+
+
+def divided_floats(lhs: Output, rhs: Output) -> tuple[Node, Node]:
+    """Quotient and remainder toward minus infinity; the remainder is not lost to rounding."""
+    zero, one = const(0.0, F32), const(1.0, F32)
+    endless = op.is_inf(rhs)
+    large = op.multiply(op.sign(rhs), const(LARGEST_FLOAT, F32))
+    divisor = out(op.select(endless, large, rhs))
+    quotient = op.round(op.divide(lhs, divisor), "half_to_even")
+    product = op.multiply(quotient, divisor)
+    error = exact_product_error(quotient, divisor, product)
+    rest = op.subtract(op.subtract(lhs, product), op.select(op.is_finite(error), error, zero))
+    below = op.less(op.multiply(op.sign(rest), op.sign(divisor)), zero)
+    quotient = op.subtract(quotient, op.select(below, one, zero))
+    undefined = op.logical_and(op.is_nan(rest), op.not_equal(rhs, zero))
+    rest = op.add(rest, op.select(below, op.select(endless, rhs, divisor), zero))
+    return op.select(undefined, const(math.nan, F32), quotient), rest
+
+
+def divided(
+    make: Callable[[Output, Output], tuple[Any, Any]], part: int, lhs: Output, rhs: Output
+) -> Any:
+    return make(wide(lhs), wide(rhs))[part]
+
+
+def in_float32(make: Binary) -> Binary:
+    return lambda lhs, rhs: make(wide(lhs), wide(rhs))
+
+
+def power_of_integers(base: Output, exponent: Output, bits: int) -> Node:
+    """Repeated squaring; a negative exponent leaves something of 1 and -1 only."""
+    one = const(1, I32)
+    known = constant_value(exponent)
+    if known is not None and known.size and known.min() >= 0:
+        bits = int(known.max()).bit_length()
+    result, square = one, base
+    for bit in range(bits):
+        square = op.multiply(square, square) if bit else square
+        present = op.bitwise_and(op.bitwise_right_shift(exponent, const(bit, I32)), one)
+        factor = op.add(one, op.multiply(present, op.subtract(square, one)))
+        result = op.multiply(result, factor)
+    vanishes = op.logical_and(op.less(exponent, const(0, I32)), op.not_equal(magnitude(base), one))
+    return op.multiply(result, as_int32(op.logical_not(vanishes)))
+
+
+def power(ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, dtype: str) -> Output:
+    lhs, rhs = map(wide, inputs)
+    if is_integer(lhs):
+        return narrow(power_of_integers(lhs, rhs, EXPONENT_BITS[dtype]), dtype)
+    return narrow(op.power(lhs, rhs), dtype)
+
+
+def atan2(y: Output, x: Output) -> Node:
+    zero, pi = const(0.0, F32), const(math.pi, F32)
+    diagonal = op.logical_and(op.is_inf(y), op.is_inf(x))
+    y = out(op.select(diagonal, op.sign(y), y))
+    x = out(op.select(diagonal, op.sign(x), x))
+    slope = op.divide(y, op.select(op.equal(x, zero), zero, x))
+    slope = op.select(op.equal(y, zero), zero, slope)
+    turn = op.select(op.less(y, zero), const(-math.pi, F32), pi)
+    angle = op.add(op.atan(slope), op.select(op.less(x, zero), turn, zero))
+    known = op.logical_not(op.logical_or(op.is_nan(x), op.is_nan(y)))
+    return op.select(known, angle, op.add(x, y))
+
+
+def where(ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, dtype: str) -> Output:
+    condition, lhs, rhs = inputs
+    if dtype != "int32":
+        return out(op.select(condition, lhs, rhs))
+    # A Select that is fused with a comparison goes through float32.
+    return out(op.add(rhs, op.multiply(as_int32(condition), op.subtract(lhs, rhs))))
+
+
+# Conversion.
+
+
+def float_to_integer(x: Output, dtype: str) -> Output:
+    """Truncates and saturates; the conversion itself wraps or does what the machine does."""
+    limits = np.iinfo(dtype)
+    x = out(op.select(op.is_nan(x), const(0.0, F32), x))
+    # The largest float32 below the limit: the limit of int32 is not a float32.
+    top = limits.max if limits.bits < 32 else 2**31 - 128
+    clamped = op.clamp(x, float(limits.min), float(top))
+    whole = out(op.convert(clamped, I32))
+    if limits.bits == 32:
+        beyond = as_int32(op.greater_equal(x, const(2.0**31, F32)))
+        whole = out(op.add(whole, op.multiply(beyond, const(127, I32))))
+    return narrow(whole, dtype)
+
+
+def cast(ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, dtype: str) -> Output:
+    x = inputs[0]
+    if element_type(x) == DTYPES[dtype]:
+        return x
+    if is_bool(x) or (is_integer(x) and dtype in INTEGERS):
+        return narrow(op.not_equal(wide(x), const(0, wide(x))) if dtype == "bool" else x, dtype)
+    x = convert(settled(x), F32) if dtype in (*INTEGERS, "bool") or not is_integer(x) else x
+    if dtype == "bool":
+        return out(op.not_equal(x, const(0, x)))
+    if dtype in INTEGERS:
+        return float_to_integer(x, dtype)
+    x = convert(x, F32)
+    return narrow(rounded_to_half(x) if dtype == "float16" else x, dtype)
+
+
+# Reductions.
+
+
+def without_dims(x: Output, attrs: Attrs, dims: Sequence[int]) -> Output:
+    """Drops the reduced dims of size 1 unless they are kept."""
+    return x if attrs["keepdim"] else out(op.squeeze(x, indices(dims)))
+
+
+def reduction(
+    make: Callable[..., Node], integers: Callable[[Output, int], Output] | None = None
+) -> Row:
+    """Native reduction, or one dim after the other where that is inexact for int32."""
+
+    def row(ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, dtype: str) -> Output:
+        dims, x = attrs["dims"], wide(inputs[0])
+        if not dims:
+            return inputs[0]
+        if integers is None or not is_integer(x):
+            return narrow(make(x, indices(dims), attrs["keepdim"]), dtype)
+        return narrow(without_dims(reduce(integers, dims, x), attrs, dims), dtype)
+
+    return row
+
+
+def sum_of_integers(x: Output, dim: int) -> Output:
+    """The last running sum: ReduceSum goes through float32."""
+    first = [int(dim == d) for d in range(rank(x))]
+    started = op.pad(x, indices(first), indices([0] * rank(x)), "constant", const(0, x))
+    running = op.cumsum(started, const(dim, I64))
+    return out(op.slice(running, *map(indices, ([-1], [np.iinfo(np.int64).max], [1], [dim]))))
+
+
+def extreme_of_integers(mode: str) -> Callable[[Output, int], Output]:
+    def extreme(x: Output, dim: int) -> Output:
+        return op.topk(x, const(1, I32), dim, mode, "none", "i32").output(0)
+
+    return extreme
+
+
+def position(mode: str) -> Row:
+    """Index of the first extreme or NaN; TopK breaks ties as it likes."""
+    native = {"max": op.reduce_max, "min": op.reduce_min}[mode]
+
+    def row(ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, dtype: str) -> Output:
+        x, dim = settled(inputs[0]), attrs["dim"]
+        size, last = size_of(x, dim), indices([dim])
+        column = indices([-1 if d == dim else 1 for d in range(rank(x))])
+        numbers = op.reshape(op.range(const(0, I32), size, const(1, I32), "i32"), column, False)
+        if is_integer(x):
+            hits = equal_integers(x, extreme_of_integers(mode)(x, dim))
+            score = op.select(hits, numbers, size)
+        else:
+            score = op.select(op.equal(x, native(x, last, True)), numbers, size)
+            score = op.select(op.is_nan(x), op.subtract(numbers, size), score)
+        first = op.reduce_min(score, last, attrs["keepdim"])
+        return out(op.select(op.less(first, const(0, I32)), op.add(first, size), first))
+
+    return row
+
+
+def softmax(make: Callable[..., Node]) -> Row:
+    def row(ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, dtype: str) -> Output:
+        return narrow(make(wide(inputs[0]), attrs["dim"]), dtype)
+
+    return row
+
+
+# Matrix products.
+
+
+def limbs(x: Output) -> list[Output]:
+    """int32 as four digits of base 256 in float32, the last one signed."""
+    digits = [x]
+    for _ in range(3):
+        digit = out(op.bitwise_and(digits[-1], const(255, I32)))
+        above = op.bitwise_right_shift(digits[-1], const(8, I32))
+        digits[-1:] = [digit, out(above)]
+    return [convert(digit, F32) for digit in digits]
+
+
+def matmul(ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, dtype: str) -> Output:
+    if dtype != "int32":
+        return narrow(op.matmul(*inputs, False, False), dtype)
+    left, right = map(limbs, inputs)
+    total = None
+    for place in range(4):
+        for i in range(place + 1):
+            product = op.convert(op.matmul(left[i], right[place - i], False, False), I32)
+            term = op.multiply(product, const(1 << 8 * place, I32))
+            total = term if total is None else op.add(total, term)
+    return out(total)
+
+
+# Counting.
+
+
+def is_static(numbers: Sequence[Any]) -> bool:
+    return all(isinstance(number, int | float) for number in numbers)
+
+
+def arange_constant(start: float, step: float, count: int, dtype: str) -> Output:
+    values: Any = start + np.arange(count) * step
+    if dtype in INTEGERS and values.dtype.kind == "f":
+        limits = np.iinfo(dtype)
+        values = np.clip(values, limits.min, limits.max)
+    stored = dtype if dtype in INTEGERS else "float32"
+    if dtype == "bool":
+        values = values != 0
+    return narrow(op.constant(values.astype(stored)), dtype)
+
+
+def common_denominator(numbers: Sequence[Any]) -> int:
+    """What makes all numbers whole; symbolic ones are."""
+    return max(n.as_integer_ratio()[1] if isinstance(n, float) else 1 for n in numbers)
+
+
+def arange(ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, dtype: str) -> Output:
+    """Counted in int32 times the common denominator of start and step."""
+    numbers, (count,) = [attrs["start"], attrs["step"]], out_shape
+    if is_static([*numbers, count]):
+        return arange_constant(numbers[0], numbers[1], count, dtype)
+    scale = common_denominator(numbers)
+    zero, one = const(0, I32), const(1, I32)
+    places = op.range(zero, convert(ctx.size(count), I32), one, "i32")
+    start, step = (
+        const(int(number * scale), I32)
+        if isinstance(number, int | float)
+        else op.multiply(convert(ctx.size(number), I32), const(scale, I32))
+        for number in numbers
+    )
+    values = out(op.add(start, op.multiply(places, step)))
+    if dtype in INTEGERS and scale == 1:
+        return narrow(values, dtype)
+    scaled = op.divide(op.convert(values, F32), const(float(scale), F32))
+    return cast(ctx, [out(scaled)], {}, out_shape, dtype)
+
+
+# What the plugin cannot do exactly.
+
+
+Check = Callable[[Sequence[str], Attrs, Sequence[Shape]], str | None]
+
+
+def check_conv(dtypes: Sequence[str], attrs: Attrs, shapes: Sequence[Shape]) -> str | None:
+    if len(attrs["stride"]) > 3:
+        return "convolutions have at most 3 spatial dims"
+    if not all(isinstance(size, int) for size in shapes[1]):
+        return "the weight of a convolution needs known sizes"
+    return None
+
+
+def check_avgpool(dtypes: Sequence[str], attrs: Attrs, shapes: Sequence[Shape]) -> str | None:
+    dtype = dtypes[0]
+    if dtype not in INTEGERS:
+        return None
+    if math.prod(attrs["kernel"]) * np.iinfo(dtype).max > 2**24:
+        return f"sums of {dtype} windows do not fit float32 exactly"
+    return None
+
+
+def check_matmul(dtypes: Sequence[str], attrs: Attrs, shapes: Sequence[Shape]) -> str | None:
+    if dtypes[0] != "int32":
+        return None
+    size = shapes[0][-1]
+    if not isinstance(size, int) or size > MOST_LIMB_PRODUCTS:
+        return f"int32 products of more than {MOST_LIMB_PRODUCTS} terms are not exact"
+    return None
+
+
+def check_arange(dtypes: Sequence[str], attrs: Attrs, shapes: Sequence[Shape]) -> str | None:
+    numbers = [attrs["start"], attrs["step"]]
+    if is_static([*numbers, *shapes[-1]]) or common_denominator(numbers) <= 2**8:
+        return None
+    return "a range of symbolic length needs start and step with few fraction bits"
+
+
+CHECKS: dict[str, Check] = {
+    "conv": check_conv,
+    "conv_transpose": check_conv,
+    "avgpool": check_avgpool,
+    "matmul": check_matmul,
+    "arange": check_arange,
+}
+
+
+def refusal(
+    name: str,
+    dtypes: Sequence[str],
+    out_dtype: str,
+    attrs: Mapping[str, Any],
+    shapes: Sequence[tuple[Any, ...]],
+    out_shape: tuple[Any, ...],
+) -> str | None:
+    """Why the CPU plugin cannot compute a node exactly, None if it can."""
+    used = [*dtypes, out_dtype]
+    for dtype in used:
+        if dtype in NARROWED:
+            return f"{dtype} would be computed as {NARROWED[dtype]}"
+        if dtype in PACKED:
+            return f"{dtype} values are not supported"
+    check = CHECKS.get(name)
+    return check(dtypes, attrs, [*shapes, out_shape]) if check else None
+
+
+# The rows.
+
+
+#: Computed in float32 or int32 and rounded once.
+PLAIN: dict[str, Unary] = {
+    "abs": magnitude,
+    "exp": exp,
+    "log": op.log,
+    "log1p": log1p,
+    "expm1": expm1,
+    "sqrt": op.sqrt,
+    "sin": op.sin,
+    "cos": op.cos,
+    "tan": op.tan,
+    "asin": op.asin,
+    "acos": op.acos,
+    "atan": op.atan,
+    "sinh": op.sinh,
+    "cosh": op.cosh,
+    "erf": op.erf,
+    "invert": invert,
+}
+#: Functions with steps.
+STEPPED: dict[str, Unary] = {
+    "sign": op.sign,
+    "floor": op.floor,
+    "ceil": op.ceil,
+    "round": partial(op.round, mode="half_to_even"),
+}
+#: Left in bfloat16, so that the plugin fuses them with convolutions and matrix products.
+FUSED: dict[str, Unary] = {
+    "neg": negative,
+    "relu": relu,
+    "tanh": op.tanh,
+    "sigmoid": op.sigmoid,
+}
+
+ROWS: dict[str, Row] = {
+    **{name: unary(make) for name, make in PLAIN.items()},
+    **{name: unary(make, settled) for name, make in STEPPED.items()},
+    **{name: unary(make, wide_integers) for name, make in FUSED.items()},
+    "gelu": gelu,
+    "add": binary(op.add),
+    "sub": binary(op.subtract),
+    "mul": binary(op.multiply),
+    "div": binary(in_float32(op.divide)),
+    "maximum": binary(op.maximum),
+    "minimum": binary(op.minimum),
+    "floordiv": binary(partial(divided, divided_floats, 0), partial(divided, divided_integers, 0)),
+    "mod": binary(partial(divided, divided_floats, 1), partial(divided, divided_integers, 1)),
+    "pow": power,
+    "atan2": binary(in_float32(atan2)),
+    "eq": binary(compare(op.equal), equal_integers, op.equal),
+    "lt": binary(compare(op.less), less_integers, less_bools),
+    "le": binary(compare(op.less_equal), less_equal_integers, less_equal_bools),
+    "bit_and": binary(op.bitwise_and, bools=op.logical_and),
+    "bit_or": binary(op.bitwise_or, bools=op.logical_or),
+    "bit_xor": binary(op.bitwise_xor, bools=op.logical_xor),
+    "where": where,
+    "cast": cast,
+    "sum": reduction(op.reduce_sum, sum_of_integers),
+    "prod": reduction(op.reduce_prod),
+    "mean": reduction(op.reduce_mean),
+    "max": reduction(op.reduce_max, extreme_of_integers("max")),
+    "min": reduction(op.reduce_min, extreme_of_integers("min")),
+    "all": reduction(op.reduce_logical_and),
+    "any": reduction(op.reduce_logical_or),
+    "argmax": position("max"),
+    "argmin": position("min"),
+    "softmax": softmax(op.softmax),
+    "log_softmax": softmax(op.log_softmax),
+    "matmul": matmul,
+    "arange": arange,
+    **WINDOW_ROWS,
+}
