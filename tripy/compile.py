@@ -19,7 +19,7 @@ from tripy.nn.module import Module
 from tripy.shapes import DimensionInputInfo, InputInfo, Size
 from tripy.signature import public
 from tripy.structure import Slot
-from tripy.tensor import DimensionSize, Tensor, make_size, wrap
+from tripy.tensor import DimensionSize, Tensor, is_tensor_like, make_size, wrap
 
 _logger = logging.getLogger("tripy.compile")
 _PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
@@ -38,7 +38,15 @@ class _Trace:
     def placeholder(self, path: str, info: Any) -> Tensor:
         """Return the traced tensor of an input description."""
         if any(leaf.path == path for leaf in self.leaves):
-            raise errors.error(errors.TripyValueError, f"two inputs are called {path!r}.")
+            raise errors.error(
+                errors.TripyValueError,
+                f"two inputs are called {path!r}.",
+                received="inputs "
+                + ", ".join(leaf.path for leaf in (*self.leaves, InputLeaf(path, info))),
+                expected="a name of its own for every input",
+                fix="rename a parameter of the function",
+                argument="args",
+            )
         self.leaves.append(InputLeaf(path, info))
         if isinstance(info, DimensionInputInfo):
             return self._size(path, info)
@@ -63,7 +71,8 @@ class _Trace:
                 errors.TripyValueError,
                 f"the dimension {key!r} is described with different bounds.",
                 received=f"{self.bounds[key]} and {bounds}",
-                expected="one NamedDimension, used for all inputs",
+                expected="equal (min, opt, max) for equal names",
+                fix="make one tp.NamedDimension and use it in all inputs",
                 argument="args",
             )
         if bounds[0] != bounds[2]:
@@ -88,7 +97,9 @@ def _bind(func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, An
         raise errors.error(
             errors.TripyTypeError,
             "the function to compile has no signature that can be inspected.",
-            received=repr(func),
+            received=errors.describe(func),
+            expected="a function whose parameters are known",
+            fix="wrap it in a lambda that names its parameters",
             argument="func",
         ) from None
     try:
@@ -97,7 +108,9 @@ def _bind(func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, An
         raise errors.error(
             errors.TripyTypeError,
             f"args and kwargs do not fit the function: {problem}.",
-            expected=f"{getattr(func, '__name__', func)}{signature}",
+            received=f"{len(args)} in args, {', '.join(kwargs) or 'nothing'} in kwargs",
+            expected=f"{getattr(func, '__name__', type(func).__name__)}{signature}",
+            fix="describe inputs with tp.InputInfo(shape, dtype) and give every other argument",
             argument="args",
         ) from None
     bound.apply_defaults()
@@ -127,8 +140,10 @@ def _check_keys(path: str, value: Any) -> None:
         raise errors.error(
             errors.TripyTypeError,
             f"the keys of the dict {path!r} must be strings.",
-            received=str(list(value)),
-            argument="args",
+            received=errors.brief(list(value)),
+            expected="strings, which name the inputs",
+            fix="use str(key) for the keys",
+            culprit=value,
         )
     if structure.is_container(value):
         for member_path, _, member in structure.children(value, path):
@@ -170,8 +185,11 @@ def _flatten_result(result: Any) -> tuple[Any, list[tuple[str, Tensor]]]:
         raise errors.error(
             errors.TripyTypeError,
             f"the result {path!r} of the compiled function is no tensor.",
-            received=f"{type(leaf).__name__}",
-            expected="Tensors (and numbers, strings, None beside them)",
+            received=errors.describe(leaf),
+            expected="Tensors, and numbers, strings or None beside them",
+            fix=f"return tp.Tensor(…) for {path}"
+            if is_tensor_like(leaf)
+            else f"leave {path} out of what the function returns",
             argument="func",
         )
 
@@ -180,8 +198,9 @@ def _flatten_result(result: Any) -> tuple[Any, list[tuple[str, Tensor]]]:
         raise errors.error(
             errors.TripyTypeError,
             "the compiled function returned no tensor.",
-            received=f"{result!r}",
-            expected="a Tensor, or a structure with Tensors",
+            received=errors.describe(result),
+            expected="a Tensor, or a list, tuple, dict or dataclass with Tensors",
+            fix="return the tensors that the Executable is to compute",
             argument="func",
         )
     return template, found
@@ -240,8 +259,10 @@ def _choose_engine(requested: str | None, graph: Graph, options: base.Options) -
     able = [n for n in base.NAMES if n not in names and base.is_installed(n)]
     raise errors.error(
         errors.TripyUnsupportedError,
-        "\n  ".join(reasons),
-        fix=f"use engine={able[-1]!r}" if able else None,
+        "\n  ".join(reasons) + ".",
+        received=f"engine={requested!r}, precision={options.precision!r}",
+        expected="an engine that takes the whole graph in this precision",
+        fix=f"use engine={able[-1]!r}" if able else "leave out precision",
         argument="engine" if requested else "precision",
     )
 
@@ -255,15 +276,18 @@ def _options(
             "the optimisation level is out of range.",
             received=str(optimization_level),
             expected="0 … 5",
+            fix="leave it out for the usual level 3",
             argument="optimization_level",
         )
-    name = precision.name if isinstance(precision, dtypes.dtype) else precision or "float32"
+    name = precision.name if isinstance(precision, dtypes.dtype) else precision
+    name = "float32" if name is None else name
     if name not in _PRECISIONS:
         raise errors.error(
             errors.TripyValueError,
             f"there is no precision {name!r}.",
             received=repr(precision),
-            expected="one of " + ", ".join(map(repr, _PRECISIONS)),
+            expected=errors.one_of(map(repr, _PRECISIONS)),
+            fix=errors.did_you_mean(name, _PRECISIONS) or "leave it out for full float32",
             argument="precision",
         )
     place = devices.require(device) if device is not None else devices.default_device()
@@ -275,6 +299,9 @@ def _options(
             raise errors.error(
                 errors.TripyDeviceError,
                 f"the engine {engine!r} does not run on {place}.",
+                received=f"engine={engine!r} with device {place}",
+                expected="an engine and a device that go together",
+                fix="leave out engine or device",
                 argument="engine",
             )
     return base.Options(place, name, optimization_level, config.num_threads)
@@ -285,8 +312,8 @@ def compile(
     func: Any,
     optimization_level: int = 3,
     *,
-    args: Any = (),
-    kwargs: Any = None,
+    args: Sequence[Any] = (),
+    kwargs: dict[str, Any] | None = None,
     engine: str | None = None,
     device: device | str | None = None,
     precision: dtype | str | None = None,
@@ -324,7 +351,9 @@ def compile(
         raise errors.error(
             errors.TripyTypeError,
             "only functions and modules can be compiled.",
-            received=f"{func!r} of type {type(func).__name__}",
+            received=errors.describe(func),
+            expected="a function, a bound method or a tp.Module",
+            fix="pass the function itself, not its result",
             argument="func",
         )
     options = _options(optimization_level, device, engine, precision)

@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tripy import errors
@@ -53,11 +54,11 @@ def _integer(minimum: int, optional: bool = False) -> Callable[[Any], Any]:
     def check(value: Any) -> Any:
         if value is None and optional:
             return None
-        if isinstance(value, bool) or not isinstance(value, int):
+        if isinstance(value, bool) or not isinstance(value, Integral):
             raise TypeError(value)
         if value < minimum:
             raise ValueError(value)
-        return value
+        return int(value)
 
     return check
 
@@ -157,11 +158,6 @@ class Config:
     def __init__(self) -> None:
         values: dict[str, Any] = {name: setting.default for name, setting in _SETTINGS.items()}
         object.__setattr__(self, "_values", values)
-        for name, setting in _SETTINGS.items():
-            text = os.environ.get(f"TRIPY_{name.upper()}")
-            if text is not None:
-                values[name] = _from_text(name, setting, text)
-        errors.set_verbose(values["extra_error_information"])
 
     def __getattr__(self, name: str) -> Any:
         overrides = _overrides.get()
@@ -174,18 +170,10 @@ class Config:
 
     def __setattr__(self, name: str, value: Any) -> None:
         self.__dict__["_values"][name] = _checked(name, value)
-        if name == "extra_error_information":
-            errors.set_verbose(value)
 
-    @contextlib.contextmanager
-    def override(self, **settings: Any) -> Iterator[None]:
+    def override(self, **settings: Any) -> contextlib.AbstractContextManager[None]:
         """Set values for the current thread or task and restore them at the end."""
-        checked = {name: _checked(name, value) for name, value in settings.items()}
-        token = _overrides.set({**(_overrides.get() or {}), **checked})
-        try:
-            yield
-        finally:
-            _overrides.reset(token)
+        return _overriding({name: _checked(name, value) for name, value in settings.items()})
 
     def __dir__(self) -> list[str]:
         return [*_SETTINGS, "override"]
@@ -195,11 +183,23 @@ class Config:
         return f"config(\n{rows})"
 
 
+@contextlib.contextmanager
+def _overriding(settings: dict[str, Any]) -> Iterator[None]:
+    token = _overrides.set({**(_overrides.get() or {}), **settings})
+    try:
+        yield
+    finally:
+        _overrides.reset(token)
+
+
 def _unknown(name: str) -> errors.TripyAttributeError:
     return errors.error(
         errors.TripyAttributeError,
         f"there is no setting {name!r}.",
-        expected="one of " + ", ".join(_SETTINGS),
+        received=repr(name),
+        expected=errors.one_of(_SETTINGS),
+        fix=errors.did_you_mean(name, _SETTINGS) or "dir(tp.config) lists the settings",
+        argument=name,
     )
 
 
@@ -217,21 +217,35 @@ def _checked(name: str, value: Any) -> Any:
         raise errors.error(
             kind,
             f"the setting {name} does not take this value.",
-            received=repr(value),
+            received=errors.describe(value),
             expected=setting.expected,
+            fix=f"choose such a value; the default is {setting.default!r}",
+            argument=name,
+            culprit=value,
         ) from None
 
 
-def _from_text(name: str, setting: Setting, text: str) -> Any:
+def read_variable(name: str) -> None:
+    """Take a setting from its environment variable, where that is set."""
+    variable = f"TRIPY_{name.upper()}"
+    text = os.environ.get(variable)
+    if text is None:
+        return
+    setting = _SETTINGS[name]
     try:
-        return setting.check(setting.parse(text))
+        config.__dict__["_values"][name] = setting.check(setting.parse(text))
     except (TypeError, ValueError):
-        raise errors.error(
-            errors.TripyValueError,
-            f"the environment variable TRIPY_{name.upper()} cannot be read.",
-            received=repr(text),
-            expected=setting.expected,
-        ) from None
+        raise _bad_variable(variable, text, setting.expected) from None
+
+
+def _bad_variable(variable: str, text: str, expected: str) -> errors.TripyValueError:
+    return errors.error(
+        errors.TripyValueError,
+        f"the environment variable {variable} cannot be read.",
+        received=repr(text),
+        expected=expected,
+        fix=f"unset {variable}, or set it to such a value",
+    )
 
 
 def _set_up_logging() -> None:
@@ -239,15 +253,14 @@ def _set_up_logging() -> None:
     if level is None:
         return
     if level.lower() not in ("debug", "info", "warning", "error"):
-        raise errors.error(
-            errors.TripyValueError,
-            "the environment variable TRIPY_LOG_LEVEL cannot be read.",
-            received=repr(level),
-            expected="debug, info, warning or error",
-        )
+        raise _bad_variable("TRIPY_LOG_LEVEL", level, "debug, info, warning or error")
     logger.setLevel(level.upper())
     logger.addHandler(logging.StreamHandler(sys.stderr))
 
 
 config = Config()
+errors.read_verbosity_with(lambda: config.extra_error_information)
+for _name in _SETTINGS:
+    if _name != "default_device":  # devices.py reads that one, when it can
+        read_variable(_name)
 _set_up_logging()

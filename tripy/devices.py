@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 from tripy import errors
-from tripy.config import config
+from tripy.config import config, read_variable
 
 _KINDS = ("cpu", "gpu")
 
@@ -40,9 +40,10 @@ class device:
             raise errors.error(
                 errors.TripyTypeError,
                 "a device is named by a string.",
-                received=f"{device!r} of type {type(device).__name__}",
+                received=errors.describe(device),
                 expected='"cpu", "gpu", "gpu:1", … or a tp.device',
-                argument="device",
+                fix='write "cpu"',
+                culprit=device,
             )
         match = re.fullmatch(r"([a-z]+)(?::([0-9]+))?", text.strip().lower())
         if match is None or match[1] not in _KINDS:
@@ -51,13 +52,20 @@ class device:
                 f"{text!r} does not name a device.",
                 received=repr(text),
                 expected='"cpu" or "gpu", with an index such as "gpu:1" where there are several',
-                argument="device",
+                fix="tp.devices() lists the devices that are present",
+                culprit=device,
             )
         object.__setattr__(self, "kind", match[1])
         object.__setattr__(self, "index", int(match[2] or 0))
 
     def __setattr__(self, name: str, value: object) -> None:
-        raise errors.error(errors.TripyAttributeError, f"the attribute {name!r} is frozen.")
+        raise errors.error(
+            errors.TripyAttributeError,
+            f"the attribute {name!r} of a device is frozen.",
+            received=f"{name} = {errors.describe(value)}",
+            expected="no assignment",
+            fix="make another tp.device",
+        )
 
     def __reduce__(self) -> tuple[type[device], tuple[str]]:
         return device, (str(self),)
@@ -137,3 +145,6 @@ def require(wanted: str | device) -> device:
         fix='use device="cpu"',
         argument="device",
     )
+
+
+read_variable("default_device")

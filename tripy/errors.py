@@ -6,20 +6,23 @@ then what was received, what was expected and how to fix it.
 
 from __future__ import annotations
 
-import ast
-import linecache
-import os
-import sys
-from collections.abc import Iterable, Mapping, Sequence
-from types import CodeType, FrameType
-from typing import NamedTuple, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
-_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
-_USER_CODE_INSIDE = _PACKAGE + "demo" + os.sep
-_MAX_FRAMES = 20
-
-Source = tuple[tuple[CodeType, int], ...]
-ArgumentPath = str | tuple[str | int, ...]
+from tripy.source import NOTHING as NOTHING
+from tripy.source import Api as Api
+from tripy.source import ArgumentPath as ArgumentPath
+from tripy.source import (
+    Call,
+    api_of,
+    arguments_of,
+    path_of,
+    show_source,
+    user_call,
+)
+from tripy.source import Source as Source
+from tripy.source import capture as capture
+from tripy.source import location as location
 
 
 class TripyException(Exception):
@@ -119,243 +122,76 @@ EXCEPTIONS: tuple[type[TripyException], ...] = (
 )
 
 
-class Api(NamedTuple):
-    """The public name and parameter names of a call, as the user wrote it."""
+# --- the message -----------------------------------------------------------------------------
 
-    title: str
-    parameters: tuple[str, ...]
-
-
-# --- source capture --------------------------------------------------------------------------
-
-_internal: dict[str, bool] = {}
+_verbosity: list[Callable[[], Sequence[str]]] = []  # config.extra_error_information
+_LONGEST = 60
 
 
-def _is_internal(filename: str) -> bool:
-    known = _internal.get(filename)
-    if known is None:
-        inside = filename.startswith(_PACKAGE) and not filename.startswith(_USER_CODE_INSIDE)
-        known = _internal[filename] = inside
-    return known
+def brief(value: Any) -> str:
+    """Return a value on one short line; elements of tensors are never computed."""
+    if _is_array(value):
+        return f"{type(value).__name__} of shape {_sizes(value.shape)}, {value.dtype}"
+    if isinstance(value, (list, tuple)) and type(value).__repr__ in (list.__repr__, tuple.__repr__):
+        left, right = "[]" if isinstance(value, list) else "()"
+        comma = "," if isinstance(value, tuple) and len(value) == 1 else ""
+        text = left + ", ".join(brief(item) for item in value[:_LONGEST]) + comma + right
+    else:
+        try:
+            text = " ".join(repr(value).split())
+        except Exception:  # the user's own __repr__, or an int of too many digits
+            text = "<?>"
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
 
-def capture() -> Source:
-    """Return (code, last instruction) of the user's frames, innermost first.
-
-    Columns are resolved only when a message is printed, so recording an operation stays cheap.
-    """
-    frame: FrameType | None = sys._getframe(1)
-    source: list[tuple[CodeType, int]] = []
-    internal = _internal
-    for _ in range(_MAX_FRAMES):
-        if frame is None:
-            break
-        code = frame.f_code
-        inside = internal.get(code.co_filename)
-        if inside is None:
-            inside = _is_internal(code.co_filename)
-        if not inside:
-            source.append((code, frame.f_lasti))
-        frame = frame.f_back
-    return tuple(source)
+def _is_array(value: Any) -> bool:
+    if isinstance(value, type) or not (hasattr(value, "shape") and hasattr(value, "dtype")):
+        return False
+    return type(value).__module__ != "numpy" or hasattr(value, "ctypes")  # no NumPy scalar
 
 
-def _boundary() -> tuple[FrameType | None, Source]:
-    """Return the outermost package frame below the innermost user frame, and the user's frames."""
-    frame: FrameType | None = sys._getframe(1)
-    boundary = None
-    while frame is not None and _is_internal(frame.f_code.co_filename):
-        boundary, frame = frame, frame.f_back
-    source: list[tuple[CodeType, int]] = []
-    while frame is not None and len(source) < _MAX_FRAMES:
-        if not _is_internal(frame.f_code.co_filename):
-            source.append((frame.f_code, frame.f_lasti))
-        frame = frame.f_back
-    return boundary, tuple(source)
+def _sizes(shape: Any) -> str:
+    inner = ", ".join(map(str, shape))
+    return f"({inner},)" if len(shape) == 1 else f"({inner})"
 
 
-def _api_of(frame: FrameType | None) -> Api | None:
-    if frame is None or frame.f_code.co_name in ("__getattr__", "__setattr__"):
-        return None
-    api = frame.f_locals.get("_api")
-    if isinstance(api, Api):
-        return api
-    code = frame.f_code
-    names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-    owner = frame.f_locals.get("self")
-    if owner is None:
-        return Api(f"tp.{code.co_name}", names)
-    name = getattr(owner, "_call_parameters_", None)
-    parameters = name() if callable(name) else names[1:]
-    title = type(owner).__name__
-    if code.co_name in _OPERATORS:
-        title = _OPERATORS[code.co_name]
-    elif not code.co_name.startswith("__"):
-        title = f"{title}.{code.co_name}"
-    return Api(title, tuple(parameters))
+def describe(value: object) -> str:
+    """Return a value and its type for the slot "received"."""
+    if value is None or _is_array(value):
+        return brief(value)
+    if type(value) is type:
+        module = "" if value.__module__ == "builtins" else f"{value.__module__}."
+        return f"the type {module}{value.__qualname__}"
+    return f"{brief(value)} of type {type(value).__name__}"
 
 
-_SYMBOLS = {
-    "add": "+", "sub": "-", "mul": "*", "truediv": "/", "floordiv": "//", "mod": "%", "pow": "**",
-    "matmul": "@", "and": "&", "or": "|", "xor": "^", "lt": "<", "le": "<=", "gt": ">", "ge": ">=",
-    "eq": "==", "ne": "!=", "invert": "~", "neg": "-", "pos": "+",
-}  # fmt: skip
-_OPERATORS = {f"__{prefix}{n}__": s for n, s in _SYMBOLS.items() for prefix in ("", "r")}
-_OPERATORS["__getitem__"] = "indexing"
+def one_of(choices: Iterable[object]) -> str:
+    """Return a list of choices for the slot "expected"."""
+    shown = [str(choice) for choice in choices]
+    return shown[0] if len(shown) == 1 else "one of " + ", ".join(shown)
 
 
-# --- from a code position to a caret ---------------------------------------------------------
+def did_you_mean(name: object, known: Iterable[object]) -> str | None:
+    """Return a hint at names that are close to a wrong one, or None."""
+    import difflib  # only needed here, and not cheap to import
+
+    close = difflib.get_close_matches(str(name), [str(k) for k in known], 3, 0.7)
+    return "did you mean " + " or ".join(map(repr, close)) + "?" if close else None
 
 
-class _Span(NamedTuple):
-    line: int
-    end_line: int
-    column: int  # in characters
-    end_column: int
-
-
-def _characters(text: str, byte_column: int) -> int:
-    return len(text.encode()[:byte_column].decode(errors="replace"))
-
-
-def _instruction_span(code: CodeType, last_instruction: int) -> _Span | None:
-    for index, position in enumerate(code.co_positions()):
-        if index == last_instruction // 2:
-            line, end_line, column, end_column = position
-            if line is None or end_line is None or column is None or end_column is None:
-                return None
-            first = linecache.getline(code.co_filename, line)
-            last = linecache.getline(code.co_filename, end_line)
-            return _Span(line, end_line, _characters(first, column), _characters(last, end_column))
-    return None
-
-
-def _segment(filename: str, span: _Span) -> str:
-    lines = [linecache.getline(filename, n) for n in range(span.line, span.end_line + 1)]
-    if not lines or not lines[-1]:
-        return ""
-    lines[-1] = lines[-1][: span.end_column]
-    lines[0] = lines[0][span.column :]
-    return "".join(lines)
-
-
-def _parse(segment: str) -> ast.AST | None:
-    try:
-        return ast.parse(f"({segment})", mode="eval").body
-    except (SyntaxError, ValueError):
-        pass
-    try:  # `a += b` and other statements
-        return ast.parse(f" {segment}".replace(" ", "", 1)).body[0]
-    except (SyntaxError, ValueError, IndexError):
-        return None
-
-
-def _call_argument(call: ast.Call, name: str, api: Api) -> ast.AST | None:
-    for keyword in call.keywords:
-        if keyword.arg == name:
-            return keyword.value
-    if name not in api.parameters:
-        is_method = isinstance(call.func, ast.Attribute) and api.title.startswith("Tensor.")
-        return call.func.value if is_method and name == "input" else None  # type: ignore[attr-defined]
-    position = api.parameters.index(name)
-    plain = [a for a in call.args[: position + 1] if not isinstance(a, ast.Starred)]
-    return call.args[position] if len(plain) == position + 1 else None
-
-
-def _find_argument(tree: ast.AST, name: str, api: Api) -> ast.AST | None:
-    if isinstance(tree, ast.Call):
-        return _call_argument(tree, name, api)
-    if isinstance(tree, ast.BinOp):
-        return {"lhs": tree.left, "rhs": tree.right}.get(name)
-    if isinstance(tree, ast.AugAssign):
-        return {"lhs": tree.target, "rhs": tree.value}.get(name)
-    if isinstance(tree, ast.Compare):
-        return {"lhs": tree.left, "rhs": tree.comparators[0]}.get(name)
-    if isinstance(tree, ast.Subscript) and name == "index":
-        return tree.slice
-    return None
-
-
-def _element(tree: ast.AST, path: Sequence[str | int]) -> ast.AST:
-    for key in path:
-        if isinstance(tree, (ast.List, ast.Tuple)) and isinstance(key, int):
-            if not 0 <= key < len(tree.elts):
-                break
-            tree = tree.elts[key]
-    return tree
-
-
-def _argument_span(
-    filename: str, span: _Span, argument: ArgumentPath | None, api: Api | None
-) -> _Span:
-    """Narrow the span of a call to one of its arguments, where that can be found."""
-    tree = _parse(_segment(filename, span)) if argument and api else None
-    if tree is None or api is None or argument is None:
-        return span
-    path = (argument,) if isinstance(argument, str) else argument
-    found = _find_argument(tree, str(path[0]), api)
-    if found is None:
-        return span
-    found = _element(found, path[1:])
-    statement = isinstance(tree, ast.AugAssign)
-    shift = span.column - (0 if statement else 1)
-    line, end_line = found.lineno, found.end_lineno or found.lineno  # type: ignore[attr-defined]
-    text = _segment(filename, span).splitlines()
-    column = _characters("(" * (not statement) + text[0], found.col_offset)  # type: ignore[attr-defined]
-    end = found.end_col_offset or found.col_offset  # type: ignore[attr-defined]
-    if line > 1:
-        column = _characters(text[line - 1], found.col_offset)  # type: ignore[attr-defined]
-    end_text = text[end_line - 1] if end_line > 1 else "(" * (not statement) + text[0]
-    end_column = _characters(end_text, end)
-    return _Span(
-        span.line + line - 1,
-        span.line + end_line - 1,
-        column + (shift if line == 1 else 0),
-        end_column + (shift if end_line == 1 else 0),
-    )
-
-
-def _excerpt(filename: str, span: _Span) -> list[str]:
-    text = linecache.getline(filename, span.line).rstrip("\n")
-    if not text.strip():
-        return []
-    last = span.end_column if span.end_line == span.line else len(text)
-    indent = len(text) - len(text.lstrip())
-    number = f"{span.line:>6} | "
-    carets = "^" * max(1, last - span.column)
-    gap = " " * (len(number) - 2) + "| " + " " * (span.column - indent)
-    return [number + text.strip(), gap + carets]
-
-
-def location(source: Source) -> str:
-    """Return ``file:line, in function`` of the innermost user frame."""
-    if not source:
-        return "<unknown>"
-    code, last_instruction = source[0]
-    span = _instruction_span(code, last_instruction)
-    line = span.line if span else code.co_firstlineno
-    return f"{code.co_filename}:{line}, in {code.co_name}"
-
-
-def show_source(
-    source: Source, argument: ArgumentPath | None = None, api: Api | None = None
-) -> list[str]:
-    """Return the innermost user line with a caret under the call or the named argument."""
-    if not source:
-        return []
-    code, last_instruction = source[0]
-    lines = [f"  --> {location(source)}"]
-    span = _instruction_span(code, last_instruction)
-    if span is not None:
-        lines += _excerpt(code.co_filename, _argument_span(code.co_filename, span, argument, api))
-    return lines
+def _all_information(call: Call, api: Api | None) -> list[str]:
+    """Return what ``config.extra_error_information`` adds: all arguments and all frames."""
+    given = arguments_of(call.frame, api) if call.frame is not None and api is not None else {}
+    lines = ["  arguments:"] if given else []
+    for name, value in given.items():
+        origin = getattr(getattr(value, "_value", None), "source", ())
+        made = f", made at {location(origin)}" if origin else ""
+        lines.append(f"    {name} = {brief(value)}{made}")
+    frames = [f"    {location(call.source[i:])}" for i in range(1, len(call.source))]
+    return [*lines, "  called from:", *frames] if frames else lines
 
 
 ErrorT = TypeVar("ErrorT", bound=TripyException)
-
-# --- the message -----------------------------------------------------------------------------
-
-_verbose: list[str] = []  # filled by config.extra_error_information
 
 
 def error(
@@ -366,6 +202,7 @@ def error(
     expected: object = None,
     fix: str | None = None,
     argument: ArgumentPath | None = None,
+    culprit: object = NOTHING,
     made_at: Mapping[str, Source] | None = None,
     source: Source | None = None,
 ) -> ErrorT:
@@ -377,23 +214,25 @@ def error(
         expected: what would be accepted.
         fix: what to write instead.
         argument: parameter that the caret should mark, or a path into it such as ("tensors", 1).
+        culprit: the offending object, which may be an argument or be nested in one.
         made_at: where operands came from, by the name to show.
         source: the operation's own source for errors found later than its call.
     """
-    boundary, here = _boundary()
-    api = _api_of(boundary)
+    call = user_call()
+    api = api_of(call)
+    path = path_of(argument, culprit, call, api) if api is not None else ()
     late = source is not None
-    title = "" if late or api is None or not here else f"{api.title}: "
-    lines = [title + problem, *show_source(source if source is not None else here, argument, api)]
+    title = f"{api.title}: " if not late and api and api.title and call.source else ""
+    lines = [title + problem, *show_source(call.source if source is None else source, path, api)]
     slots = (("received", received), ("expected", expected), ("how to fix", fix))
     lines += [f"  {name}: {text}" for name, text in slots if text is not None]
     for name, origin in (made_at or {}).items():
         if origin:
             lines.append(f"  {name} was made at {location(origin)}")
-    if late and here and here[:1] != (source or ())[:1]:
-        lines += ["  found while running", *show_source(here)]
-    if "all" in _verbose:
-        lines += ["  called from:", *(f"    {location(here[i:])}" for i in range(1, len(here)))]
+    if late and call.source and call.source[:1] != (source or ())[:1]:
+        lines += ["  found while running", *show_source(call.source)]
+    if any("all" in read() for read in _verbosity):
+        lines += _all_information(call, api)
     return kind("\n".join(lines))
 
 
@@ -403,13 +242,16 @@ def unknown_attribute(
     """Return the error for an attribute that does not exist, with close matches."""
     if name.startswith("_"):  # protocols that look for hidden methods need a cheap answer
         return TripyAttributeError(f"{owner} has no attribute {name!r}")
-    import difflib  # only needed here, and not cheap to import
+    hint = fix or did_you_mean(name, (k for k in known if not k.startswith("_")))
+    return error(
+        TripyAttributeError,
+        f"{owner} has no attribute {name!r}.",
+        received=repr(name),
+        expected=f"an attribute of {owner}; dir() lists them",
+        fix=hint or "check the spelling",
+    )
 
-    close = difflib.get_close_matches(name, list(known), 3)
-    hint = "did you mean " + " or ".join(map(repr, close)) + "?" if close else None
-    return error(TripyAttributeError, f"{owner} has no attribute {name!r}.", fix=fix or hint)
 
-
-def set_verbose(kinds: Sequence[str]) -> None:
-    """Choose what messages show beyond the user's line (``["all"]``: every frame)."""
-    _verbose[:] = kinds
+def read_verbosity_with(read: Callable[[], Sequence[str]]) -> None:
+    """Say where to read what messages show beyond the user's line (``["all"]``: everything)."""
+    _verbosity[:] = [read]

@@ -8,6 +8,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from tripy import dtypes, errors
 from tripy.config import config
 from tripy.devices import CPU
@@ -48,7 +50,8 @@ def evaluate(values: Sequence[Value]) -> None:
     if threshold is not None and _work(pending) >= threshold:
         _run_compiled(order, pending, values)
     else:
-        _interpret(order, pending, values)
+        del pending
+        _interpret(order)
 
 
 def _evaluate_weight(value: Value) -> None:
@@ -64,35 +67,38 @@ def _work(values: Sequence[Value]) -> float:
     return sum(v.node.primitive.work(v.node) for v in values if v.node is not None)
 
 
-def _keep(value: Value, data: Any) -> None:
-    value.data = data
-    value.node = None
+def _interpret(order: list[Value]) -> None:
+    """Compute in order. Nodes are cut on the way, so what nobody else holds is freed at once."""
+    from tripy.engines.reference import compute
+
+    order.reverse()
+    with np.errstate(all="ignore"):
+        while order:
+            compute(order.pop())
 
 
-def _interpret(order: Sequence[Value], pending: Sequence[Value], wanted: Sequence[Value]) -> None:
-    from tripy.engines.reference import run
-
-    known: dict[int, Any] = {}
-    run(order, known, None)
-    for value in wanted:
-        _keep(value, known[id(value)])
-    for value in pending:
-        if value.data is None and value.is_alive:
-            _keep(value, known[id(value)])
-
-
-def _run_compiled(
-    order: Sequence[Value], pending: Sequence[Value], wanted: Sequence[Value]
-) -> None:
-    outputs = list(wanted) + [v for v in pending if v.is_alive and v not in wanted]
+def _run_compiled(order: list[Value], pending: Sequence[Value], wanted: Sequence[Value]) -> None:
+    outputs = _outputs(pending, wanted)
     inputs = [v for v in order if v.data is not None and not (v.parameter or v.literal)]
-    graph = Graph(tuple(inputs), tuple(outputs), list(order))
-    program = _program_for(graph)
+    program = _program_for(Graph(inputs, outputs, order))
     if program is None:
-        _interpret(order, pending, wanted)
+        _interpret(order)
         return
     for value, data in zip(outputs, program([v.data for v in inputs])):
-        _keep(value, data)
+        value.settle(data)
+
+
+def _outputs(pending: Sequence[Value], wanted: Sequence[Value]) -> list[Value]:
+    """Return what is wanted, and interior values that the user or other nodes still hold."""
+    inside: dict[int, int] = {}
+    for value in pending:
+        for source in value.node.inputs if value.node is not None else ():
+            inside[id(source)] = inside.get(id(source), 0) + 1
+    chosen = {id(value): value for value in wanted}
+    for value in pending:
+        if value.is_alive or value.uses > inside.get(id(value), 0):
+            chosen[id(value)] = value
+    return list(chosen.values())
 
 
 def _program_for(graph: Graph) -> base.Program | None:
@@ -114,9 +120,10 @@ def _program_for(graph: Graph) -> base.Program | None:
 
 def _forgetting(key: tuple[Any, ...]) -> Callable[[Any], None]:
     """Programs know weights by identity, so they go when a weight goes."""
+    programs = _programs  # the module's globals are gone when the interpreter ends
 
     def forget(_: object) -> None:
-        _programs.pop(key, None)
+        programs.pop(key, None)
 
     return forget
 

@@ -12,10 +12,11 @@ from tripy import dtypes, errors, shapes, structure
 from tripy.config import config
 from tripy.devices import device
 from tripy.engines.base import Options, Program
-from tripy.graph import Graph, Value, shape_text
+from tripy.graph import Graph, Value, bind, shape_text
 from tripy.shapes import DimensionInputInfo, InputInfo
 from tripy.structure import Slot
 from tripy.tensor import DimensionSize, Tensor, from_array, is_tensor_like, wrap
+from tripy.verify import Report, compare, tolerances
 
 
 class InputLeaf(NamedTuple):
@@ -176,12 +177,12 @@ class Executable:
     def _call_parameters_(self) -> tuple[str, ...]:
         return tuple(self._names)
 
+    def _call_text(self) -> str:
+        parameters = self.__signature__.parameters.values()
+        return f"Executable({', '.join(f'{p.name}: {p.annotation.__name__}' for p in parameters)})"
+
     def __repr__(self) -> str:
-        signature = self.__signature__
-        given = ", ".join(
-            f"{p.name}: {p.annotation.__name__}" for p in signature.parameters.values()
-        )
-        lines = [f"Executable({given}) -> {signature.return_annotation.__name__}"]
+        lines = [f"{self._call_text()} -> {self.__signature__.return_annotation.__name__}"]
         settings = f"engine={self.engine}, device={self.device}, precision={self.precision}"
         lines.append(f"    {settings}")
         shown: set[str] = set()
@@ -197,16 +198,56 @@ class Executable:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run on inputs given by position or by name."""
+        buffers = self._buffers(args, kwargs)
+        tensors = [
+            wrap(Value(kind, data.shape, place, None, data))
+            for data, (kind, place) in zip(self._run(self._program, buffers), self._outputs)
+        ]
+        template = self._template
+        return tensors[0] if type(template) is Slot else structure.rebuild(template, tensors)
+
+    def verify(self, *inputs: Any, rtol: float | None = None, atol: float | None = None) -> Report:
+        """Run the same graph on the reference engine too, and compare.
+
+        Args:
+            inputs: as in a call, by position.
+            rtol: relative tolerance; None takes that of the dtype and precision.
+            atol: absolute tolerance; None takes that of the dtype and precision.
+
+        Returns:
+            A report whose truth value is ``ok``, with one row per result. A difference is
+            reported, not raised.
+
+        Raises:
+            TripyTypeError, TripyShapeError: for wrong inputs, as in a call.
+
+        Example:
+            >>> exe = tp.compile(tp.exp, args=[tp.InputInfo((3,), tp.float32)])
+            >>> exe.verify(np.array([0.5, 1.0, 2.0], np.float32)).ok
+            True
+        """
+        from tripy.engines.reference import ReferenceProgram
+
+        buffers = self._buffers(inputs, {})
+        results = self._run(self._program, buffers)
+        expected = self._run(ReferenceProgram(self._plan.graph), buffers)
+        rows = []
+        for path, (kind, _), x, y in zip(self._paths, self._outputs, results, expected):
+            limits = tolerances(kind, self.precision, rtol, atol)
+            rows.append(compare(path, x, y, limits))
+        return Report(rows)
+
+    def _buffers(self, args: Sequence[Any], kwargs: dict[str, Any]) -> list[Any]:
+        """Return the checked buffers of a call, one per input of the graph."""
         if self._is_flat and not kwargs and len(args) == len(self._checks):
             leaves: Sequence[Any] = args
         else:
             leaves = self._bind(args, kwargs)
         buffers = []
         for check, leaf in zip(self._checks, leaves):
-            shape = check.shape
             if (
                 type(leaf) is np.ndarray
-                and leaf.shape == shape
+                and leaf.shape == check.shape
                 and leaf.dtype is check.numpy
                 and leaf.flags.c_contiguous
             ):
@@ -215,15 +256,11 @@ class Executable:
                 buffers.append(self._buffer(check, leaf))
         if self._dynamic:
             self._check_sizes(buffers)
-        results = self._program(buffers) if self._program is not None else []
-        if not self._direct:
-            results = self._assemble(results, buffers)
-        tensors = [
-            wrap(Value(kind, data.shape, place, None, data))
-            for data, (kind, place) in zip(results, self._outputs)
-        ]
-        template = self._template
-        return tensors[0] if type(template) is Slot else structure.rebuild(template, tensors)
+        return buffers
+
+    def _run(self, program: Program | None, buffers: Sequence[Any]) -> list[Any]:
+        results = program(buffers) if program is not None else []
+        return results if self._direct else self._assemble(results, buffers)
 
     def _assemble(self, results: Sequence[Any], buffers: Sequence[Any]) -> list[Any]:
         """Return one array of its own per result."""
@@ -240,28 +277,41 @@ class Executable:
 
     def _bind(self, args: Sequence[Any], kwargs: dict[str, Any]) -> list[Any]:
         """Return the input leaves of a call in order."""
-        problems = []
         given = dict(zip(self._names, args))
-        if len(args) > len(self._names):
-            problems.append(f"{len(self._names)} arguments are taken, not {len(args)}")
-        for name, value in kwargs.items():
-            if name not in self._parameters.templates:
-                problems.append(f"there is no parameter {name!r}")
-            elif name in given:
-                problems.append(f"{name!r} is given twice")
-            given[name] = value
-        missing = [name for name in self._names if name not in given]
-        problems += [f"the argument {name!r} is missing" for name in missing]
-        if problems:
-            raise errors.error(
-                errors.TripyTypeError,
-                "; ".join(problems) + ".",
-                expected=str(self.__signature__).split(" ->")[0],
-            )
+        self._check_names(args, kwargs)
+        given |= kwargs
         leaves: list[Any] = [None] * len(self._leaves)
         for name, template in self._parameters.templates.items():
             _extract(template, given[name], name, leaves)
         return leaves
+
+    def _check_names(self, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
+        """Raise TripyTypeError with everything that is wrong with the names of a call."""
+        names = self._names
+        taken, surplus = names[: len(args)], args[len(names) :]
+        problems: list[tuple[str, errors.ArgumentPath | None]] = []
+        if surplus:
+            are = "argument is" if len(names) == 1 else "arguments are"
+            problems.append((f"{len(names)} {are} taken, not {len(args)}", (len(names),)))
+        for name in kwargs:
+            if name not in names:
+                problems.append((f"there is no parameter {name!r}", name))
+            elif name in taken:
+                problems.append((f"{name!r} is given twice", name))
+        missing = [name for name in names if name not in taken and name not in kwargs]
+        problems += [(f"the argument {name!r} is missing", None) for name in missing]
+        if not problems:
+            return
+        given = [errors.brief(value) for value in args]
+        given += [f"{name}={errors.brief(value)}" for name, value in kwargs.items()]
+        raise errors.error(
+            errors.TripyTypeError,
+            "; ".join(text for text, _ in problems) + ".",
+            received=", ".join(given) or "no arguments",
+            expected=self._call_text(),
+            fix=f"add {' and '.join(missing)}" if missing else "remove what is too much",
+            argument=next((place for _, place in problems if place), None),
+        )
 
     def _buffer(self, check: _Check, leaf: Any) -> Any:
         """Return the checked host buffer of one input."""
@@ -273,7 +323,7 @@ class Executable:
                     received=str(leaf.device),
                     expected=str(self.device),
                     fix=f"tp.copy(tensor, {str(self.device)!r})",
-                    argument=check.path,
+                    argument=structure.keys_of(check.path),
                 )
             array = leaf._elements()
         elif isinstance(check.info, DimensionInputInfo) and shapes.as_size(leaf) is not None:
@@ -283,11 +333,15 @@ class Executable:
         else:
             raise errors.error(
                 errors.TripyTypeError,
-                f"the input {check.path!r} is no tensor.",
-                received=f"{leaf!r} of type {type(leaf).__name__}",
-                expected="a Tensor, NumPy array or DLPack object",
-                fix="wrap numbers and lists in tp.Tensor(…)",
-                argument=check.path,
+                f"the input {check.path!r} is no {_noun(check)}.",
+                received=errors.describe(leaf),
+                expected="an int or a tp.DimensionSize"
+                if isinstance(check.info, DimensionInputInfo)
+                else "a Tensor, a NumPy array or a DLPack object",
+                fix="wrap numbers and lists in tp.Tensor(…)"
+                if is_tensor_like(leaf)
+                else f"pass a {_noun(check)}",
+                argument=structure.keys_of(check.path),
             )
         if config.enable_input_validation:
             self._check_leaf(check, array)
@@ -300,8 +354,8 @@ class Executable:
                 f"the input {check.path!r} has another dtype.",
                 received=str(dtypes.from_numpy(array.dtype) or array.dtype),
                 expected=str(check.dtype),
-                fix=f"tp.cast(tensor, tp.{check.dtype})",
-                argument=check.path,
+                fix=f"convert it first: tp.cast({check.path}, tp.{check.dtype})",
+                argument=structure.keys_of(check.path),
             )
         bounds = _bounds_of(check.info)
         if array.ndim != len(bounds):
@@ -328,14 +382,19 @@ class Executable:
                         f"the dimension {name!r} has two sizes in one call.",
                         received=f"{seen[name][0]} in {seen[name][1]!r}, {size} in {check.path!r}",
                         expected="one size",
-                        argument=check.path,
+                        fix=f"pass inputs whose {name} agrees, or compile with two names",
+                        argument=structure.keys_of(check.path),
                     )
         if not self._graph.conditions:
             return
-        values = self._graph.bind([array.shape for array in buffers], buffers)
+        values = bind(self._graph.symbols, [a.shape for a in buffers], buffers)
         for condition in self._graph.conditions:
             if not condition.holds(values):
                 raise _broken_condition(condition, values)
+
+
+def _noun(check: _Check) -> str:
+    return "size" if isinstance(check.info, DimensionInputInfo) else "tensor"
 
 
 def _extract(template: Any, value: Any, path: str, leaves: list[Any]) -> None:
@@ -352,26 +411,29 @@ def _extract(template: Any, value: Any, path: str, leaves: list[Any]) -> None:
         if key in members:
             _extract(member, members[key], member_path, leaves)
         elif needed:
-            raise _bad_container(path, f"{member_path!r} is missing", template)
+            raise _bad_container(path, f"no {member_path!r}", template)
 
 
 def _check_container(template: Any, value: Any, path: str) -> None:
     is_sequence = isinstance(template, (list, tuple))
     fits = isinstance(value, (list, tuple)) if is_sequence else isinstance(value, type(template))
     if not fits:
-        raise _bad_container(path, f"it is a {type(value).__name__}", template)
+        raise _bad_container(path, errors.describe(value), template)
     known = {key for _, key, _ in structure.children(template)}
     unknown = [key for _, key, _ in structure.children(value) if key not in known]
     if unknown:
-        raise _bad_container(path, f"it has the unknown member {unknown[0]!r}", template)
+        raise _bad_container(path, f"the unknown member {unknown[0]!r}", template)
 
 
 def _bad_container(path: str, problem: str, template: Any) -> errors.TripyTypeError:
+    members = [member_path for member_path, _ in structure.leaves(template, path)]
     return errors.error(
         errors.TripyTypeError,
-        f"the argument {path!r} has another structure: {problem}.",
-        expected=f"a {type(template).__name__} as described to tp.compile",
-        argument=path.split(".")[0].split("[")[0],
+        f"the argument {path!r} has another structure.",
+        received=problem,
+        expected=f"a {type(template).__name__} with {', '.join(members) or 'no members'}",
+        fix="pass the structure that args described to tp.compile",
+        argument=structure.keys_of(path),
     )
 
 
@@ -380,8 +442,9 @@ def _wrong_size(check: _Check, array: Any, received: str, expected: str) -> erro
         errors.TripyShapeError,
         f"the input {check.path!r} does not fit its description.",
         received=received,
-        expected=f"{expected} ({check.info})",
-        argument=check.path,
+        expected=expected,
+        fix=f"pass such a {_noun(check)}, or compile with other bounds than {check.info}",
+        argument=structure.keys_of(check.path),
     )
 
 
@@ -395,6 +458,7 @@ def _broken_condition(
         f"{condition.message}.",
         received=f"{condition.left} = {left} and {condition.right} = {right}, with {sizes}",
         expected=f"{condition.left} {condition.relation} {condition.right}",
+        fix="pass inputs whose sizes fit together",
         source=condition.source,
     )
 

@@ -55,6 +55,7 @@ class Value:
     Attributes:
         node: what computes the value; None once it is known, and for constants and inputs.
         data: the elements, where they are known (an array on the value's device).
+        uses: how many nodes were recorded that take the value as an input.
         traced: whether the value depends on an input of a function being compiled.
         parameter: whether it is a weight, which compiled programs treat as a constant.
         literal: whether it is a number in the user's code, which programs treat as a constant.
@@ -75,6 +76,7 @@ class Value:
         "shape",
         "source",
         "traced",
+        "uses",
     )
 
     def __init__(
@@ -97,12 +99,18 @@ class Value:
         self.parameter = False
         self.literal = False
         self.default = False
+        self.uses = 0
         self.owner: weakref.ref[Any] | None = None
 
     @property
     def is_leaf(self) -> bool:
         """Whether evaluation starts here: known elements, an input, or a weight."""
         return self.node is None or self.data is not None or self.parameter
+
+    def settle(self, data: Any) -> None:
+        """Keep the elements and let go of how they are computed."""
+        self.data = data
+        self.node = None
 
     @property
     def is_alive(self) -> bool:
@@ -174,13 +182,6 @@ class Graph:
     def collect(self) -> None:
         """Drop the values that the outputs no longer need."""
         self.values = topological(self.outputs)
-
-    def bind(self, input_shapes: Sequence[Sequence[int]], inputs: Sequence[Any]) -> dict[str, int]:
-        """Return the value of every symbol for a call with these inputs."""
-        return {
-            name: int(inputs[i]) if dim is None else input_shapes[i][dim]
-            for name, (i, dim) in self.symbols.items()
-        }
 
     @property
     def constants(self) -> list[Value]:
@@ -257,6 +258,18 @@ class Graph:
             taken.add(name)
             names[id(value)] = name
         return names
+
+
+def bind(
+    symbols: Mapping[str, tuple[int, int | None]],
+    input_shapes: Sequence[Sequence[int]],
+    inputs: Sequence[Any],
+) -> dict[str, int]:
+    """Return the value of every symbol (see ``Graph.symbols``) for a call with these inputs."""
+    return {
+        name: int(inputs[i]) if dim is None else input_shapes[i][dim]
+        for name, (i, dim) in symbols.items()
+    }
 
 
 def shape_text(shape: Shape) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from tripy import errors
@@ -52,19 +52,55 @@ def _is_dtype(value: Any) -> bool:
     return isinstance(value, dtype) and value in ALL
 
 
+def _int_fix(value: Any) -> str | None:
+    if isinstance(value, float) and value.is_integer():
+        return f"write {int(value)}"
+    return "take its value with int(…)" if hasattr(value, "_value") else None
+
+
+def _ints_fix(value: Any) -> str | None:
+    if is_integer(value):
+        return f"write ({value},)"
+    if isinstance(value, (list, tuple)) and all(isinstance(v, (int, float)) for v in value):
+        return f"write {type(value)(int(v) for v in value)}" if value else None
+    return None
+
+
+def _float_fix(value: Any) -> str | None:
+    return "take its value with float(…)" if hasattr(value, "_value") else None
+
+
 # Annotation -> what it accepts. tensor.py adds the rows that need the Tensor class.
 KINDS: dict[str, Kind] = {
     "None": Kind((type(None),), lambda value: value is None, "None"),
-    "int": Kind((int,), is_integer, "an int"),
-    "float": Kind((float, int), _is_number, "a number"),
+    "int": Kind((int,), is_integer, "an int", _int_fix),
+    "float": Kind((float, int), _is_number, "a number", _float_fix),
     "bool": Kind((bool,), lambda value: isinstance(value, bool), "True or False"),
     "str": Kind((str,), lambda value: isinstance(value, str), "a string"),
     "dtype": Kind((), _is_dtype, "a tripy data type", lambda v: f"write {suggestion(v)}"),
-    "device": Kind((device,), lambda v: isinstance(v, device), 'a device such as "cpu"'),
-    "Sequence[int]": Kind((), _is_sequence_of(is_integer), "a list or tuple of ints"),
+    "device": Kind(
+        (device,),
+        lambda v: isinstance(v, device),
+        'a device such as "cpu"',
+        lambda v: 'write device="cpu"',
+    ),
+    "Sequence[int]": Kind((), _is_sequence_of(is_integer), "a list or tuple of ints", _ints_fix),
     "Sequence[float]": Kind((), _is_sequence_of(_is_number), "a list or tuple of numbers"),
+    "Sequence[Any]": Kind((list, tuple), lambda v: isinstance(v, (list, tuple)), "a list or tuple"),
+    "dict[str, Any]": Kind((dict,), lambda v: isinstance(v, dict), "a dict"),
+    "Mapping[str, Any]": Kind((dict,), lambda v: isinstance(v, Mapping), "a dict"),
     "Any": Kind((), lambda value: True, "anything"),
 }
+
+
+class _Problem(NamedTuple):
+    """One thing that is wrong with a call, as a clause each of the message."""
+
+    text: str
+    received: str
+    fix: str
+    argument: errors.ArgumentPath | None = None
+    culprit: object = errors.NOTHING
 
 
 class _Parameter(NamedTuple):
@@ -73,23 +109,32 @@ class _Parameter(NamedTuple):
     kinds: tuple[Kind, ...]
     dtypes: tuple[dtype, ...] | None
 
-    def problem(self, value: Any) -> str | None:
-        if any(kind.accepts(value) for kind in self.kinds):
-            return None
+    def accepts(self, value: Any) -> bool:
+        return any(kind.accepts(value) for kind in self.kinds)
+
+    def problem(self, value: Any) -> _Problem:
+        *most, last = (kind.expected for kind in self.kinds)
+        expected = f"{', '.join(most)} or {last}" if most else last
         fixes = [fix for kind in self.kinds if (fix := kind.fix(value))]
-        hint = f" ({fixes[0]})" if fixes else ""
-        expected = " or ".join(kind.expected for kind in self.kinds)
-        return f"{self.name} must be {expected}, not {_describe(value)}{hint}"
+        return _Problem(
+            f"{self.name} must be {expected}",
+            f"{self.name} = {errors.describe(value)}",
+            fixes[0] if fixes else f"pass {expected}",
+            self.name,
+            next((v for v in value if self._is_wrong_member(v, value)), value)
+            if isinstance(value, (list, tuple))
+            else value,
+        )
 
-
-def _describe(value: Any) -> str:
-    text = repr(value) if not hasattr(value, "shape") else f"of shape {value.shape}"
-    text = text if len(text) <= 40 else text[:37] + "…"
-    return f"{type(value).__name__} {text}" if value is not None else "None"
+    def _is_wrong_member(self, member: Any, value: Any) -> bool:
+        """Whether a sequence of this member alone is refused, but an empty one is not."""
+        kind = type(value)
+        return kind in (list, tuple) and self.accepts(kind()) and not self.accepts(kind([member]))
 
 
 def _split(annotation: str) -> list[str]:
-    return [part.strip() for part in annotation.split("|")]
+    parts = [part.strip() for part in annotation.split("|")]
+    return [part.removeprefix("dtypes.").removeprefix("devices.") for part in parts]
 
 
 def _parameter(name: str, annotation: str, dtypes: tuple[dtype, ...] | None) -> _Parameter:
@@ -132,17 +177,17 @@ def _checked(function: FunctionT, title: str, dtypes: dict[str, tuple[dtype, ...
         ok = len(args) <= size or variadic is not None
         if ok:
             for value, parameter in zip(args, in_order):
-                if type(value) not in parameter.exact and parameter.problem(value):
+                if type(value) not in parameter.exact and not parameter.accepts(value):
                     ok = False
             for name, value in kwargs.items():
                 known = table.get(name)
-                if known is None or (type(value) not in known.exact and known.problem(value)):
+                if known is None or (type(value) not in known.exact and not known.accepts(value)):
                     ok = False
             for value in args[size:]:
-                if variadic is not None and variadic.problem(value):
+                if variadic is not None and not variadic.accepts(value):
                     ok = False
         if not ok:
-            raise _problems(_api, signature, table, args, kwargs)
+            raise _wrong_call(_api, signature, table, args, kwargs)
         if dtypes and config.enable_input_validation:
             _check_dtypes(table, in_order, args, kwargs, _api)
         try:
@@ -150,7 +195,7 @@ def _checked(function: FunctionT, title: str, dtypes: dict[str, tuple[dtype, ...
         except TypeError as problem:
             if problem.__traceback__ is None or problem.__traceback__.tb_next is not None:
                 raise
-            raise _problems(_api, signature, table, args, kwargs) from None
+            raise _wrong_call(_api, signature, table, args, kwargs) from None
 
     wrapper.__tripy_api__ = _api  # type: ignore[attr-defined]
     wrapper.__tripy_dtypes__ = dtypes  # type: ignore[attr-defined]
@@ -160,53 +205,125 @@ def _checked(function: FunctionT, title: str, dtypes: dict[str, tuple[dtype, ...
 _SELF = _Parameter("self", frozenset(), (KINDS["Any"],), None)
 
 
-def _problems(
+def _wrong_call(
     _api: Api,
     signature: inspect.Signature,
     table: dict[str, _Parameter],
-    args: Sequence[Any],
+    args: tuple[Any, ...],
     kwargs: dict[str, Any],
 ) -> errors.TripyTypeError:
-    """List everything that is wrong with a call."""
-    found: list[tuple[str | None, str]] = []
-    names = [p.name for p in signature.parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
-    variadic = [p.name for p in signature.parameters.values() if p.kind is p.VAR_POSITIONAL]
-    given = dict(zip(names, args))
-    surplus = args[len(names) :]
-    if surplus and not variadic:
-        limit = len(names) - ("self" in names)
-        count = len(args) - ("self" in names)
-        found.append((None, f"at most {limit} positional arguments are taken, not {count}"))
-    elif variadic:
-        wrong = [v for v in surplus if table[variadic[0]].problem(v)]
-        given[variadic[0]] = wrong[0] if wrong else (*surplus, None)[0]
-    for name, value in kwargs.items():
-        if name not in table:
-            found.append((name, f"there is no parameter {name!r}"))
-        elif name in given:
-            found.append((name, f"{name} is given twice"))
-        else:
-            given[name] = value
-    for name, parameter in table.items():
-        required = signature.parameters[name].default is inspect.Parameter.empty
-        if name not in given:
-            if required and name not in variadic and name != "kwargs":
-                found.append((None, f"the argument {name!r} is missing"))
-        elif problem := parameter.problem(given[name]):
-            found.append((name, problem))
-    first = next((name for name, _ in found if name), None)
-    shown = signature.replace(
-        parameters=[
-            p.replace(annotation=p.empty) for p in signature.parameters.values() if p.name != "self"
-        ],
-        return_annotation=inspect.Signature.empty,
-    )
+    """Return the error that lists everything that is wrong with a call."""
+    given = args[1:] if "self" in signature.parameters else args
+    found = [
+        *_surplus(signature, table, given),
+        *_unknown(signature, table, given, kwargs),
+        *_missing(signature, table, given, kwargs),
+        *_wrong_types(signature, table, given, kwargs),
+    ]
+    first = next((p for p in found if p.argument is not None), found[0])
     return errors.error(
         errors.TripyTypeError,
-        "; ".join(text for _, text in found) + ".",
-        expected=f"{_api.title}{shown}",
-        argument=first,
+        "; ".join(problem.text for problem in found) + ".",
+        received=", ".join(dict.fromkeys(problem.received for problem in found)),
+        expected=_shown(_api.title, signature),
+        fix="; ".join(problem.fix for problem in found),
+        argument=first.argument,
+        culprit=first.culprit,
     )
+
+
+def _shown(title: str, signature: inspect.Signature) -> str:
+    kept = [p for p in signature.parameters.values() if p.name != "self"]
+    plain = [p.replace(annotation=p.empty) for p in kept]
+    return f"{title}{signature.replace(parameters=plain, return_annotation=signature.empty)}"
+
+
+def _positional(signature: inspect.Signature, table: dict[str, _Parameter]) -> list[str]:
+    kinds = signature.parameters
+    return [n for n in table if kinds[n].kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
+
+
+def _variadic(signature: inspect.Signature) -> str | None:
+    kind = inspect.Parameter.VAR_POSITIONAL
+    return next((p.name for p in signature.parameters.values() if p.kind is kind), None)
+
+
+def _surplus(
+    signature: inspect.Signature, table: dict[str, _Parameter], args: tuple[Any, ...]
+) -> list[_Problem]:
+    names = _positional(signature, table)
+    extra = args[len(names) :]
+    if not extra or _variadic(signature):
+        return []
+    last = table[names[-1]] if names else None
+    fix = f"remove {'it' if len(extra) == 1 else 'them'}, or pass arguments by name"
+    if last is not None and last.accepts(args[len(names) - 1 :]):
+        fix = f"pass one tuple: {last.name}={errors.brief(args[len(names) - 1 :])}"
+    taken = "argument is" if len(names) == 1 else "arguments are"
+    return [
+        _Problem(
+            f"at most {len(names)} positional {taken} taken, not {len(args)}",
+            "the surplus " + ", ".join(errors.brief(value) for value in extra),
+            fix,
+            (len(names),),
+        )
+    ]
+
+
+def _unknown(
+    signature: inspect.Signature,
+    table: dict[str, _Parameter],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> list[_Problem]:
+    taken = _positional(signature, table)[: len(args)]
+    found = []
+    for name, value in kwargs.items():
+        shown = f"{name} = {errors.describe(value)}"
+        if name not in table:
+            fix = errors.did_you_mean(name, table) or f"remove {name}"
+            found.append(_Problem(f"there is no parameter {name!r}", shown, fix, name))
+        elif name in taken:
+            fix = f"give {name} once"
+            found.append(_Problem(f"{name} is given twice", shown, fix, name))
+    return found
+
+
+def _missing(
+    signature: inspect.Signature,
+    table: dict[str, _Parameter],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> list[_Problem]:
+    positional = _positional(signature, table)
+    given = {*positional[: len(args)], *kwargs}
+    shown = ", ".join(errors.brief(a) for a in args) or "no arguments"
+    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    missing = [
+        name
+        for name, parameter in signature.parameters.items()
+        if name in table and name not in given
+        if parameter.default is parameter.empty and parameter.kind not in variadic
+    ]
+    if not missing:
+        return []
+    names = " and ".join(map(repr, missing))
+    text = f"the argument {names} is" if len(missing) == 1 else f"the arguments {names} are"
+    return [_Problem(f"{text} missing", shown, f"add {' and '.join(missing)}")]
+
+
+def _wrong_types(
+    signature: inspect.Signature,
+    table: dict[str, _Parameter],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> list[_Problem]:
+    names = _positional(signature, table)
+    variadic = _variadic(signature)
+    given = [*zip(names, args), *((n, v) for n, v in kwargs.items() if n in table)]
+    if variadic is not None:
+        given += [(variadic, value) for value in args[len(names) :]]
+    return [table[n].problem(v) for n, v in given if not table[n].accepts(v)]
 
 
 def _check_dtypes(
@@ -233,15 +350,13 @@ def _check_dtype(parameter: _Parameter, value: Any, _api: Api) -> None:
         errors.TripyTypeError,
         f"{parameter.name} cannot have the dtype {kind} here.",
         received=f"{parameter.name} of dtype {kind}",
-        expected="one of " + ", ".join(k.name for k in accepted),
+        expected=errors.one_of(accepted),
         fix=_dtype_fix(parameter.name, kind, accepted),
         argument=parameter.name,
     )
 
 
 def _dtype_fix(name: str, kind: dtype, accepted: Sequence[dtype]) -> str:
-    if kind.name in ("int4", "float8"):
-        return f"tp.dequantize({name}, scale, tp.float32), or tp.cast({name}, tp.{accepted[0]})"
     if accepted == (BY_BOOL,):
         return f"compare with 0 first, e.g. {name} != 0, or tp.cast({name}, tp.bool)"
     choice = next((k for k in accepted if k.name in ("float32", "int32")), accepted[0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -37,6 +38,12 @@ def children(value: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
     elif is_container(value):
         for entry in dataclasses.fields(value):
             yield f"{path}.{entry.name}", entry.name, getattr(value, entry.name)
+
+
+def keys_of(path: str) -> tuple[str | int, ...]:
+    """Return the keys that a path such as ``batch.images[0]`` consists of."""
+    found = re.findall(r"\[(\d+)\]|([^.\[]+)", path)
+    return tuple(int(index) if index else name for index, name in found)
 
 
 def leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:

@@ -25,6 +25,27 @@ _counter = itertools.count()
 HOOKS: dict[str, Callable[..., Any]] = {}
 
 
+def _is_shape(value: Any) -> bool:
+    if shapes.as_size(value) is not None:
+        return True
+    return isinstance(value, (list, tuple)) and all(shapes.as_size(v) is not None for v in value)
+
+
+def _suggest_shape(value: Any) -> str:
+    items = value if isinstance(value, (list, tuple)) else (value,)
+    if items and all(isinstance(v, (int, float)) and v == int(v) for v in items):
+        return f"write {tuple(int(v) for v in items)}"
+    return "pass a size, or a tuple of sizes such as (2, 3)"
+
+
+signature.KINDS.update(
+    {
+        "IntLike": Kind((int,), lambda v: shapes.as_size(v) is not None, "an int or a size"),
+        "ShapeLike": Kind((), _is_shape, "a sequence of ints or sizes", _suggest_shape),
+    }
+)
+
+
 class Tensor:
     """An immutable array that is computed when its elements are needed.
 
@@ -72,8 +93,8 @@ class Tensor:
         self._adopt(value, name)
 
     def _adopt(self, value: Value, name: str | None = None) -> None:
-        self._value = value
-        self._name = next(_counter) if name is None else name
+        _set_value(self, value)
+        _set_name(self, next(_counter) if name is None else name)
         value.owner = weakref.ref(self)
 
     @property
@@ -85,9 +106,14 @@ class Tensor:
     def name(self, name: str) -> None:
         if not isinstance(name, str):
             raise errors.error(
-                errors.TripyTypeError, "a tensor's name must be a string.", received=repr(name)
+                errors.TripyTypeError,
+                "a tensor's name must be a string.",
+                received=errors.describe(name),
+                expected="a string",
+                fix="write str(…)",
+                culprit=name,
             )
-        self._name = name
+        _set_name(self, name)
 
     @property
     def dtype(self) -> dtype:
@@ -131,12 +157,13 @@ class Tensor:
             raise errors.error(
                 errors.TripyShapeError,
                 "T is the transpose of a matrix.",
-                received=f"a tensor of rank {self.rank}",
+                received=f"shape {shape_text(self._value.shape)}",
                 expected="rank 2",
-                fix="use tp.transpose(tensor, dim0, dim1) or tp.permute",
+                fix="use tp.transpose(tensor, dim0, dim1) or tp.permute(tensor, perm)",
             )
         return HOOKS["transpose"](self, 0, 1)  # type: ignore[no-any-return]
 
+    @public("Tensor.eval")
     def eval(self) -> Tensor:
         """Compute the elements now and return self.
 
@@ -155,6 +182,7 @@ class Tensor:
     def _host(self) -> Any:
         return np.asarray(self._elements())
 
+    @public("Tensor.numpy")
     def numpy(self) -> Any:
         """Return the elements as a NumPy array: on cpu a read-only view where possible."""
         view = self._host().view()
@@ -165,7 +193,13 @@ class Tensor:
         array = self.numpy()
         if copy or (dtype is not None and np.dtype(dtype) != array.dtype):
             if copy is False:
-                raise ValueError("a copy is needed for another data type")
+                raise errors.error(
+                    errors.TripyValueError,
+                    f"an array of {np.dtype(dtype)} needs a copy.",
+                    received=f"copy=False for a tensor of dtype {self.dtype}",
+                    expected=f"copy=None, or the dtype {array.dtype}",
+                    fix="leave out copy",
+                )
             return np.array(array, dtype=dtype)
         return array
 
@@ -181,7 +215,10 @@ class Tensor:
             raise errors.error(
                 errors.TripyTypeError,
                 f"DLPack cannot carry {self.dtype}.",
-                fix="use tensor.numpy(), or tp.cast to another dtype first",
+                received=f"dtype {self.dtype}",
+                expected=errors.one_of(k for k in dtypes.ALL if k not in dtypes.PACKED),
+                fix="use tensor.numpy(), or tp.cast(tensor, tp.float32) first",
+                argument="self",
             )
         exported = self._host()
         if self.dtype is dtypes.bfloat16:
@@ -199,6 +236,7 @@ class Tensor:
     def __dlpack_device__(self) -> tuple[int, int]:
         return self._host().__dlpack_device__()  # type: ignore[no-any-return]
 
+    @public("Tensor.tolist")
     def tolist(self) -> Any:
         """Return nested lists of Python values (for rank 0 the value)."""
         array = self._host()
@@ -208,13 +246,14 @@ class Tensor:
             array = array.astype(np.int8)
         return array.tolist()
 
+    @public("Tensor.item")
     def item(self) -> Any:
         """Return the only element as a Python value.
 
         Raises:
             TripyValueError: unless the tensor has exactly one element.
         """
-        self._require_one("item() gives the only element")
+        self._require_one("item()")
         result = self.tolist()
         while isinstance(result, list):
             result = result[0]
@@ -224,49 +263,68 @@ class Tensor:
         if shapes.known_equal(shapes.product(self._value.shape), 1) is not True:
             raise errors.error(
                 errors.TripyValueError,
-                f"{action} of a tensor with one element.",
+                f"{action} needs a tensor with exactly one element.",
                 received=f"shape {shape_text(self._value.shape)}",
-                expected="exactly one element",
-                fix="pick one with tensor[...], or reduce with tp.any, tp.all, tp.sum, …",
+                expected="one element",
+                fix=f"pick one with {self._picked()}, or reduce with tp.any, tp.all, tp.sum, …",
+                argument="self",
             )
 
+    def _picked(self) -> str:
+        return f"tensor[{', '.join('0' * max(self.rank, 1))}]"
+
     def __bool__(self) -> bool:
-        self._require_one("only the truth value is defined")
+        self._require_one("a truth value")
         return bool(self.item())
 
     def __int__(self) -> int:
-        self._require_one("int() is defined")
+        self._require_one("int()")
         return int(self.item())
 
     def __float__(self) -> float:
-        self._require_one("float() is defined")
+        self._require_one("float()")
         return float(self.item())
 
     def __index__(self) -> int:
         if self.dtype not in dtypes.INTEGERS:
             raise errors.error(
                 errors.TripyTypeError,
-                "only integer tensors can be used as an index.",
+                "only integer tensors can stand for an int.",
                 received=f"dtype {self.dtype}",
+                expected=errors.one_of(dtypes.INTEGERS),
                 fix="tp.cast(tensor, tp.int32)",
+                argument="index",
             )
         return int(self)
 
     def __len__(self) -> int:
-        if not self._value.shape:
-            raise errors.error(errors.TripyTypeError, "a tensor of rank 0 has no len().")
-        size = self._value.shape[0]
-        if not isinstance(size, int):
-            raise errors.error(
-                errors.TripyCompileError,
-                "len() needs a size that is known while compiling.",
-                received=f"first size {size}",
-                fix="use tensor.shape[0], which may be dynamic, or a static dim in tp.InputInfo",
-            )
-        return size
+        return self._first_size("has no len()")
 
     def __iter__(self) -> Iterator[Tensor]:
-        return (self[i] for i in range(len(self)))
+        return (self[i] for i in range(self._first_size("cannot be iterated over")))
+
+    def _first_size(self, refusal: str) -> int:
+        shape = self._value.shape
+        if not shape:
+            raise errors.error(
+                errors.TripyTypeError,
+                f"a tensor of rank 0 {refusal}.",
+                received="shape ()",
+                expected="rank 1 or more",
+                fix="take its value with tensor.item(), or make it a vector with "
+                "tp.reshape(tensor, (1,))",
+                argument="self",
+            )
+        if not isinstance(shape[0], int):
+            raise errors.error(
+                errors.TripyCompileError,
+                f"a tensor {refusal} where its first size is dynamic.",
+                received=f"shape {shape_text(shape)}",
+                expected="a first size that is known while compiling",
+                fix="use tensor.shape[0] as a size, or describe the input with a static size",
+                argument="self",
+            )
+        return shape[0]
 
     def __contains__(self, value: Any) -> bool:
         equal = self == value
@@ -301,7 +359,9 @@ class Tensor:
         raise errors.error(
             errors.TripyTypeError,
             "tensors are not pickled.",
-            fix="send tensor.numpy(), or write tp.save_safetensors",
+            received=errors.brief(self),
+            expected="an array",
+            fix="pickle tensor.numpy() and make a tp.Tensor of it again",
         )
 
     def __getattr__(self, name: str) -> Any:
@@ -311,43 +371,69 @@ class Tensor:
         fix = f"write tp.{name}(tensor, …)" if is_function else None
         raise errors.unknown_attribute("Tensor", name, dir(Tensor), fix)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "name" or hasattr(self, "__dict__"):  # subclasses may have more
+            object.__setattr__(self, name, value)
+            return
+        exists = hasattr(type(self), name)
+        if not exists:
+            raise errors.unknown_attribute("Tensor", name, ["name"], "keep it beside the tensor")
+        raise errors.error(
+            errors.TripyAttributeError,
+            f"the attribute {name!r} of a tensor cannot be assigned.",
+            received=f"{name} = {errors.describe(value)}",
+            expected="only the name of a tensor changes",
+            fix="make a new tensor, for example with tp.reshape or tp.cast",
+        )
+
     def __setitem__(self, index: Any, value: Any) -> None:
         raise errors.error(
             errors.TripyTypeError,
             "tensors are immutable: elements cannot be assigned.",
-            fix="build a new tensor with tp.where(mask, new, old) or tp.scatter",
+            received=f"an assignment to elements of a tensor of shape "
+            f"{shape_text(self._value.shape)}",
+            expected="a new tensor",
+            fix="write tensor = tp.where(mask, new, tensor)",
         )
 
     # Methods and operators of the same name as a function; the functions hold the documentation.
 
+    @public("Tensor.cast")
     def cast(self, dtype: dtypes.dtype) -> Tensor:
         """Return :func:`tripy.cast` of this tensor."""
         return HOOKS["cast"](self, dtype)  # type: ignore[no-any-return]
 
+    @public("Tensor.copy")
     def copy(self, device: devices.device | str) -> Tensor:
         """Return :func:`tripy.copy` of this tensor."""
         return HOOKS["copy"](self, device)  # type: ignore[no-any-return]
 
+    @public("Tensor.flatten")
     def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Tensor:
         """Return :func:`tripy.flatten` of this tensor."""
         return HOOKS["flatten"](self, start_dim, end_dim)  # type: ignore[no-any-return]
 
+    @public("Tensor.permute")
     def permute(self, perm: Sequence[int]) -> Tensor:
         """Return :func:`tripy.permute` of this tensor."""
         return HOOKS["permute"](self, perm)  # type: ignore[no-any-return]
 
+    @public("Tensor.reshape")
     def reshape(self, shape: ShapeLike) -> Tensor:
         """Return :func:`tripy.reshape` of this tensor."""
         return HOOKS["reshape"](self, shape)  # type: ignore[no-any-return]
 
+    @public("Tensor.squeeze")
     def squeeze(self, dims: int | Sequence[int] | None = None) -> Tensor:
         """Return :func:`tripy.squeeze` of this tensor."""
         return HOOKS["squeeze"](self, dims)  # type: ignore[no-any-return]
 
+    @public("Tensor.transpose")
     def transpose(self, dim0: int, dim1: int) -> Tensor:
         """Return :func:`tripy.transpose` of this tensor."""
         return HOOKS["transpose"](self, dim0, dim1)  # type: ignore[no-any-return]
 
+    @public("Tensor.unsqueeze")
     def unsqueeze(self, dim: int) -> Tensor:
         """Return :func:`tripy.unsqueeze` of this tensor."""
         return HOOKS["unsqueeze"](self, dim)  # type: ignore[no-any-return]
@@ -452,6 +538,10 @@ class Tensor:
         return HOOKS["invert"](self)  # type: ignore[no-any-return]
 
 
+# Past __setattr__, because every operation makes a tensor.
+_set_value: Callable[[Tensor, Value], None] = Tensor.__dict__["_value"].__set__
+_set_name: Callable[[Tensor, str | int], None] = Tensor.__dict__["_name"].__set__
+
 TensorLike = Union[Tensor, bool, int, float, Sequence[Any], Any]
 
 
@@ -486,7 +576,7 @@ class DimensionSize(Tensor):
     @public("DimensionSize")
     def __init__(self, data: int, name: str | None = None) -> None:
         size = int(data)
-        self._size = size
+        object.__setattr__(self, "_size", size)
         self._adopt(to_value(size, dtypes.int32, CPU), name)
 
     def __repr__(self) -> str:
@@ -504,7 +594,7 @@ def make_size(size: Size) -> DimensionSize:
     if isinstance(size, int):
         return DimensionSize(size)
     result = object.__new__(DimensionSize)
-    result._size = size
+    object.__setattr__(result, "_size", size)
     result._adopt(HOOKS["size"](size)._value, str(size))
     return result
 
@@ -513,23 +603,45 @@ def _size_arithmetic(name: str, operation: Callable[[Size, Size], Size]) -> None
     def forward(self: DimensionSize, other: Any) -> Any:
         size = shapes.as_size(other)
         if size is None:
-            return getattr(Tensor, f"__{name}__")(self, other)
+            return getattr(Tensor, f"__{name}__")(_beside(self, other), other)
         return make_size(operation(self._size, size))
 
     def reflected(self: DimensionSize, other: Any) -> Any:
         size = shapes.as_size(other)
         if size is None:
-            return getattr(Tensor, f"__r{name}__")(self, other)
+            return getattr(Tensor, f"__r{name}__")(_beside(self, other), other)
         return make_size(operation(size, self._size))
 
-    setattr(DimensionSize, f"__{name}__", forward)
-    setattr(DimensionSize, f"__r{name}__", reflected)
+    for method, full_name in ((forward, f"__{name}__"), (reflected, f"__r{name}__")):
+        method.__code__ = method.__code__.replace(co_name=full_name)  # messages show the operator
+        setattr(DimensionSize, full_name, method)
+
+
+def _beside(size: DimensionSize, other: Any) -> DimensionSize:
+    """Return the size, unless it stands beside a float."""
+    if number_kind(other) is float:
+        raise errors.error(
+            errors.TripyTypeError,
+            "a size does not mix with floats.",
+            received=f"{errors.describe(other)} beside the size {size}",
+            expected="ints, sizes or tensors",
+            fix="cast the size first: tp.cast(size, tp.float32)",
+            culprit=other,
+        )
+    return size
 
 
 def _divide(operation: Callable[[Size, Size], Size]) -> Callable[[Size, Size], Size]:
     def checked(a: Size, b: Size) -> Size:
         if b == 0:
-            raise errors.error(errors.TripyValueError, "a size cannot be divided by 0.")
+            raise errors.error(
+                errors.TripyValueError,
+                "a size cannot be divided by 0.",
+                received="the divisor 0",
+                expected="a divisor other than 0",
+                fix="check the divisor before you divide",
+                culprit=b,
+            )
         return operation(a, b)
 
     return checked
@@ -613,33 +725,53 @@ def _flatten(data: Any) -> tuple[tuple[int, ...], list[Any]]:
     """Return the shape of nested sequences and their leaves in order."""
     shape: list[int] = []
     level = [data]
-    while level and isinstance(level[0], (list, tuple)):
-        size = len(level[0])
+    while any(isinstance(item, (list, tuple)) for item in level):
+        size = _length(level[0])
         for item in level:
-            if not isinstance(item, (list, tuple)) or len(item) != size:
-                raise _ragged(item, size)
-        shape.append(size)
+            if _length(item) != size or size is None:
+                raise _ragged(level)
+        if len(shape) == _MAX_RANK:
+            raise _too_deep(data)
+        shape.append(size or 0)
         level = [leaf for item in level for leaf in item]
-    for leaf in level:
-        if isinstance(leaf, (list, tuple)):
-            raise _ragged(leaf, 0)
     return tuple(shape), level
 
 
-def _ragged(item: Any, size: int) -> errors.TripyShapeError:
+_MAX_RANK = 64  # of NumPy
+
+
+def _too_deep(data: Any) -> errors.TripyShapeError:
     return errors.error(
         errors.TripyShapeError,
-        "the nested lists have unequal lengths.",
-        received=f"{_short(item)} beside a list of {size} elements",
-        expected="lists of one length at every level",
-        fix="pad the shorter rows",
-        argument="data",
+        "the lists are nested too deeply.",
+        received=f"more than {_MAX_RANK} levels",
+        expected=f"at most {_MAX_RANK} levels",
+        fix="flatten the data, and check that no list contains itself",
+        culprit=data,
     )
 
 
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "…"
+def _length(item: Any) -> int | None:
+    return len(item) if isinstance(item, (list, tuple)) else None
+
+
+def _ragged(level: Sequence[Any]) -> errors.TripyShapeError:
+    first = level[0]
+    other = next(item for item in level if _length(item) != _length(first))
+    is_deep = _length(other) is None or _length(first) is None
+    return errors.error(
+        errors.TripyShapeError,
+        "the nested lists do not form an array.",
+        received=f"{_counted(other)} beside {_counted(first)}",
+        expected="lists of one length at every level",
+        fix="nest all elements equally deep" if is_deep else "pad the shorter lists",
+        culprit=other,
+    )
+
+
+def _counted(item: Any) -> str:
+    length = _length(item)
+    return errors.describe(item) if length is None else f"{errors.brief(item)} of length {length}"
 
 
 def number_kind(leaf: Any) -> type | None:
@@ -685,10 +817,11 @@ def numbers_to_array(leaves: list[Any], widest: type, kind: dtype) -> Any:
             if not low <= leaf <= high:
                 raise errors.error(
                     errors.TripyValueError,
-                    f"the integer {leaf} does not fit {kind}.",
+                    f"an integer does not fit {kind}.",
+                    received=errors.brief(leaf),
                     expected=f"{low} … {high}",
-                    fix="choose a wider dtype",
-                    argument="data",
+                    fix=_wider(leaf),
+                    culprit=leaf,
                 )
         return np.array(leaves, np.int64).astype(dtypes.to_numpy(kind))
     if widest is int and kind in dtypes.FLOATS:
@@ -698,15 +831,34 @@ def numbers_to_array(leaves: list[Any], widest: type, kind: dtype) -> Any:
     return HOOKS["cast_array"](np.array(leaves, np.float64), kind)
 
 
+def _wider(number: int) -> str:
+    """Return what to do with an integer that does not fit."""
+    for kind in (dtypes.int16, dtypes.int32, dtypes.int64):
+        low, high = dtypes.integer_range(kind)
+        if low <= number <= high:
+            return f"use a wider dtype, such as tp.{kind}"
+    return "use tp.float64, which rounds it"
+
+
+_ADVICE: tuple[tuple[type | tuple[type, ...], str], ...] = (
+    (Tensor, "join tensors with tp.stack"),
+    (np.ndarray, "join arrays with numpy.stack"),
+    ((range, set, frozenset, Iterator), "write list(…) around it"),
+    ((str, bytes), "convert text to numbers first"),
+    (type(None), "write a number in its place"),
+    ((complex, np.complexfloating), "keep real and imaginary parts in two tensors"),
+)
+
+
 def _not_a_number(leaf: Any) -> errors.TripyTypeError:
-    is_tensor = isinstance(leaf, Tensor)
+    advice = (fix for kinds, fix in _ADVICE if isinstance(leaf, kinds))
     return errors.error(
         errors.TripyTypeError,
-        "lists of tensors are not data." if is_tensor else "no tensor can be made of this data.",
-        received=f"{'a Tensor' if is_tensor else _short(leaf)} of type {type(leaf).__name__}",
+        "no tensor can be made of this data.",
+        received=errors.describe(leaf),
         expected="numbers, nested lists of numbers, or an array object",
-        fix="join tensors with tp.stack" if is_tensor else None,
-        argument="data",
+        fix=next(advice, "convert it to numbers first"),
+        culprit=leaf,
     )
 
 
@@ -719,14 +871,22 @@ def from_array(data: Any) -> Any:
         raise errors.error(
             errors.TripyTypeError,
             f"arrays of {array.dtype} have no equivalent in tripy.",
-            received=f"{type(data).__name__} of dtype {array.dtype}",
-            expected="one of " + ", ".join(k.name for k in dtypes.ALL),
-            fix="convert it first, for example with array.astype(numpy.float32)",
-            argument="data",
+            received=errors.brief(data),
+            expected=errors.one_of(dtypes.ALL),
+            fix=_CONVERSIONS.get(array.dtype.kind, "convert it to an array of numbers first"),
+            culprit=data,
         )
     if array.dtype.isnative:
         return array if array.flags.c_contiguous else np.ascontiguousarray(array)
     return np.ascontiguousarray(array, array.dtype.newbyteorder("="))
+
+
+# Kind of a NumPy type without equivalent -> what to write.
+_CONVERSIONS = {
+    "u": "convert it first: array.astype(numpy.int64)",
+    "f": "convert it first: array.astype(numpy.float64)",
+    "c": "keep real and imaginary parts in two tensors: array.real, array.imag",
+}
 
 
 def _export(data: Any) -> Any:
@@ -749,14 +909,16 @@ def _export(data: Any) -> Any:
     raise _not_a_number(data)
 
 
-def _is_shape(value: Any) -> bool:
-    if shapes.as_size(value) is not None:
-        return True
-    return isinstance(value, (list, tuple)) and all(shapes.as_size(v) is not None for v in value)
+def _suggest_tensor(value: Any) -> str:
+    if is_tensor_like(value):
+        return "wrap it in tp.Tensor(…)"
+    return "pass a tensor, such as tp.Tensor([1.0, 2.0])"
 
 
-def _suggest_tensor(value: Any) -> str | None:
-    return "wrap it: tp.Tensor(…)" if is_tensor_like(value) else None
+def _suggest_tensors(value: Any) -> str:
+    if isinstance(value, Tensor):
+        return "put the tensor into a list"
+    return "pass a list of tensors; wrap arrays and numbers in tp.Tensor(…)"
 
 
 def _is_sequence_of_tensors(value: Any) -> bool:
@@ -767,8 +929,8 @@ signature.KINDS.update(
     {
         "Tensor": Kind((Tensor,), lambda v: isinstance(v, Tensor), "a tp.Tensor", _suggest_tensor),
         "TensorLike": Kind((Tensor, int, float, bool), is_tensor_like, "a tensor or number"),
-        "IntLike": Kind((int,), lambda v: shapes.as_size(v) is not None, "an int or a size"),
-        "ShapeLike": Kind((), _is_shape, "a sequence of ints or sizes"),
-        "Sequence[Tensor]": Kind((), _is_sequence_of_tensors, "a list or tuple of tensors"),
+        "Sequence[Tensor]": Kind(
+            (), _is_sequence_of_tensors, "a list or tuple of tensors", _suggest_tensors
+        ),
     }
 )

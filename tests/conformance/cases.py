@@ -49,7 +49,7 @@ class Spec:
     values: str | tuple[float, ...] = "any"  # row of VALUES, or the elements themselves
     dtype: str = ""  # empty: the dtype that the case runs in
     constant: bool = False  # a Parameter that the function captures
-    static: bool = False  # described with known sizes in every mode
+    static: tuple[int, ...] = ()  # dims whose sizes are described as known in every mode
     name: str = ""  # name of dim 0 when it is dynamic; equal names are equal sizes
 
 
@@ -78,7 +78,10 @@ class Case:
     exact: bool = False  # no tolerance beyond the rounding of the result
     terms: int = 1  # elements that a sum has, which widen the tolerance by their root
     rtol: float = 1e-6  # of float32 arithmetic
-    scale: Callable[..., Any] | None = None  # magnitude that errors are relative to; None: result
+    roundings: int = 1  # to the declared dtype, which halves show
+    #: Magnitude that errors are relative to; "result", or "absolute" for the oracle of magnitudes.
+    scale: str | Callable[..., Any] = "result"
+    many: bool = False  # returns several tensors
     grows: bool = True  # also runs with larger sizes
     modes: tuple[str, ...] = MODES
     survives: bool = False  # where the result is NaN another engine may give an operand
@@ -99,6 +102,7 @@ class Row:
     cases: tuple[Case, ...]
     parameters: tuple[str, ...] = ()  # whose declared dtypes must be ``accepts``
     computes: bool = True  # whether an engine sees it
+    elsewhere: tuple[str, ...] = ()  # dtypes that mean something else, in another row
 
     @property
     def public(self) -> str:
@@ -124,11 +128,12 @@ def row(
     cases: Iterable[Case],
     parameters: tuple[str, ...] = (),
     computes: bool = True,
+    elsewhere: tuple[str, ...] = (),
     **defaults: Any,
 ) -> Row:
     """A row; ``defaults`` are options of all its cases."""
     made = tuple(replace(c, **defaults) for c in cases)
-    return Row(name, accepts, made, parameters, computes)
+    return Row(name, accepts, made, parameters, computes, elsewhere)
 
 
 # --- elements --------------------------------------------------------------------------------
@@ -210,15 +215,16 @@ VALUES: dict[str, tuple[Maker, Maker]] = {
 }
 
 
-def grown(shape: Shape) -> Shape:
+def grown(spec: Spec) -> Shape:
     """Larger sizes that fit together wherever the given ones do."""
-    return tuple(size + 1 if size > 1 else size for size in shape)
+    sizes = enumerate(spec.shape)
+    return tuple(n + 1 if n > 1 and at not in spec.static else n for at, n in sizes)
 
 
 def elements(spec: Spec, dtype: str, rng: np.random.Generator, larger: bool = False) -> Array:
     """The elements of one input; ``larger`` asks for a grown shape."""
     dtype = spec.dtype or dtype
-    shape = grown(spec.shape) if larger and not (spec.constant or spec.static) else spec.shape
+    shape = grown(spec) if larger else spec.shape
     if isinstance(spec.values, tuple):
         return np.array(spec.values).reshape(shape).astype(NUMPY[dtype])
     if spec.values.startswith("index"):
@@ -235,6 +241,9 @@ def elements(spec: Spec, dtype: str, rng: np.random.Generator, larger: bool = Fa
 
 def inputs_of(name: str, dtype: str, number: int, case: Case, larger: bool = False) -> list[Array]:
     """The inputs of a case, always the same ones."""
-    seed = zlib.crc32(f"{name} {dtype} {number} {larger}".encode())
-    rng = np.random.default_rng(seed)
-    return [elements(spec, dtype, rng, larger and case.grows) for spec in case.inputs]
+    arrays = []
+    for place, spec in enumerate(case.inputs):
+        grows = larger and case.grows and not spec.constant
+        seed = zlib.crc32(f"{name} {dtype} {number} {place} {grows}".encode())
+        arrays.append(elements(spec, dtype, np.random.default_rng(seed), grows))
+    return arrays

@@ -67,10 +67,17 @@ def wrapped(x: Any, dtype: str) -> Array:
 def _tolerance(case: Case, wanted: Array, inputs: Sequence[Array], dtype: str) -> Array:
     if case.exact or dtype == "float8":
         return np.zeros(wanted.shape)
-    size = wanted if case.scale is None else np.asarray(case.scale(*inputs), np.float64)
+    size = np.asarray(_magnitude(case, wanted, inputs), np.float64)
     rtol = FLOAT64_RTOL if dtype == "float64" else case.rtol
-    tolerance = rtol * math.sqrt(case.terms) * np.abs(size)
+    between = (case.roundings - 1) * float(ml_dtypes.finfo(NUMPY[dtype]).eps) / 2
+    tolerance = (rtol * math.sqrt(case.terms) + between) * np.abs(size)
     return np.where(np.isfinite(tolerance) & np.isfinite(wanted), tolerance, 0.0)
+
+
+def _magnitude(case: Case, wanted: Array, inputs: Sequence[Array]) -> Any:
+    if callable(case.scale):
+        return case.scale(*inputs)
+    return wanted if case.scale == "result" else case.oracle(*map(np.abs, inputs))
 
 
 def _right_floats(

@@ -88,7 +88,9 @@ def cast(source: str, target: str) -> Callable[[Array], Array]:
         low, high = integer_range(target)
         if math.isnan(value):
             return 0
-        return max(low, min(high, int(value))) if math.isfinite(value) else (low, high)[value > 0]
+        if math.isinf(value):
+            return high if value > 0 else low
+        return max(low, min(high, int(value)))
 
     def oracle(x: Array) -> Array:
         if target in FLOATING:
@@ -225,7 +227,7 @@ def conv(
                 slice(a, a + e, d) for a, e, d in zip(begin, extents, dilation, strict=True)
             )
             patch = x[(slice(None), slice(first, first + in_group), *taken)]
-            out[(slice(None), o, *cell)] = (patch * w[o]).reshape(len(x), -1).sum(1)
+            out[(slice(None), o, *cell)] = (patch * w[o]).sum(tuple(range(1, x.ndim)))
     return out if b is None else out + b.reshape(-1, *(1,) * count)
 
 
@@ -299,8 +301,9 @@ def _pool(
             for (a, b), (n, _, _, (_, high)) in zip(chosen, geometry, strict=True)
         )
         patch = x[(..., *(slice(a, b) for a, b in real))]
-        flat = patch.reshape(*patch.shape[:2], -1)
-        out[(slice(None), slice(None), *cell)] = reduce(flat, padded, flat.shape[-1])
+        cells = math.prod(patch.shape[2:])
+        flat = patch.reshape(*patch.shape[:2], cells)
+        out[(slice(None), slice(None), *cell)] = reduce(flat, padded, cells)
     return out
 
 
@@ -330,7 +333,3 @@ def batchnorm(x: Array, w: Array, b: Array, mean: Array, variance: Array, eps: f
     w, b, mean, variance = (v.reshape(columns) for v in (w, b, mean, variance))
     return np.asarray((x - mean) / np.sqrt(variance + eps) * w + b)
 
-
-def absolute(oracle: Callable[..., Any]) -> Callable[..., Any]:
-    """The oracle of a sum of products on magnitudes: what rounding errors are relative to."""
-    return functools.wraps(oracle)(lambda *arrays: oracle(*map(np.abs, arrays)))

@@ -10,12 +10,13 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from tripy.demo.boxes import Floats, regress, square, suppress
-from tripy.demo.networks import MAX_BATCH, MAX_SIDE, OUTPUT_SIDE, REFINE_SIDE, STRIDE, WINDOW
+from tripy.demo.boxes import Floats, regress, sizes, square, suppress
+from tripy.demo.networks import COLUMNS, CROP_SIDES, MAX_BATCH, MAX_SIDE, STRIDE, WINDOW
 
 Batch = npt.NDArray[np.float32]
-Network = Callable[[Batch], Sequence[Batch]]
+Network = Callable[[Batch], Batch]
 
+THRESHOLDS = {"pnet": 0.6, "rnet": 0.7, "onet": 0.7}  # of the scores, as in the paper's program
 PYRAMID_FACTOR = 0.709
 LANDMARKS = ("left eye", "right eye", "nose", "left mouth corner", "right mouth corner")
 
@@ -53,14 +54,11 @@ class Detection:
 
 @dataclass(frozen=True)
 class Detector:
-    """Finds faces with three networks that map a batch of images to arrays.
-
-    ``networks`` has the keys ``pnet``, ``rnet`` and ``onet``.
-    """
+    """Finds faces with three networks, called with NumPy arrays, and the keys of THRESHOLDS."""
 
     networks: Mapping[str, Network]
     min_face: int = 20
-    thresholds: tuple[float, float, float] = (0.6, 0.7, 0.7)
+    thresholds: Mapping[str, float] = field(default_factory=THRESHOLDS.copy)
 
     def detect(
         self, image: Image.Image, report: Callable[[Stage], object] = lambda stage: None
@@ -82,60 +80,51 @@ class Detector:
         found = [np.empty((0, 9))]
         for size in pyramid(image.size, self.min_face):
             shrunk = image.resize(size, Image.Resampling.BILINEAR)
-            (scores,), (offsets,) = self._run(stage, "pnet", normalise([shrunk]))
-            stage.entering += scores.size
+            (maps,) = self._run(stage, "pnet", normalise([shrunk]))
+            stage.entering += maps[0].size
             ratio = np.divide(image.size, size)
-            found.append(windows(scores, offsets, self.thresholds[0], np.tile(ratio, 2)))
-        # Columns: four edges, score, four offsets.
+            found.append(windows(maps, self.thresholds["pnet"], np.tile(ratio, 2)))
         rows = np.vstack(found)
         rows = rows[suppress(rows[:, :4], rows[:, 4], 0.7)]
         stage.leaving = len(rows)
         return square(regress(rows[:, :4], rows[:, 5:]))
 
     def _refine(self, stage: Stage, image: Image.Image, boxes: Floats) -> Floats:
-        boxes, scores, offsets = self._judge(stage, image, boxes, REFINE_SIDE)
-        kept = suppress(boxes, scores, 0.7)
+        boxes, rows = self._judge(stage, "rnet", image, boxes)
+        kept = suppress(boxes, rows[:, 1], 0.7)
         stage.leaving = len(kept)
-        return square(regress(boxes[kept], offsets[kept]))
+        return square(regress(boxes[kept], rows[kept, 2:6]))
 
     def _output(self, stage: Stage, image: Image.Image, boxes: Floats) -> list[Face]:
-        boxes, scores, offsets, landmarks = self._judge(stage, image, boxes, OUTPUT_SIDE)
+        boxes, rows = self._judge(stage, "onet", image, boxes)
         # The network gives five fractions of the width, then five of the height.
-        points = landmarks.reshape(-1, 2, 5).transpose(0, 2, 1)
-        points = boxes[:, None, :2] + points * (boxes[:, None, 2:] - boxes[:, None, :2])
-        boxes = regress(boxes, offsets)
-        kept = suppress(boxes, scores, 0.7, "min")
+        fractions = rows[:, 6:].reshape(-1, 2, 5).transpose(0, 2, 1)
+        points = boxes[:, None, :2] + fractions * sizes(boxes)[:, None]
+        boxes = regress(boxes, rows[:, 2:6])
+        kept = suppress(boxes, rows[:, 1], 0.7, "min")
         stage.leaving = len(kept)
         boxes = boxes.clip(0, np.tile(image.size, 2))
-        return [Face(boxes[i], float(scores[i]), points[i]) for i in kept]
+        return [Face(boxes[i], float(rows[i, 1]), points[i]) for i in kept]
 
     def _judge(
-        self, stage: Stage, image: Image.Image, boxes: Floats, side: int
-    ) -> tuple[Floats, ...]:
-        """Runs a network over the crops; the boxes above its threshold and their results."""
-        network, threshold, widths = _JUDGES[side]
+        self, stage: Stage, network: str, image: Image.Image, boxes: Floats
+    ) -> tuple[Floats, Floats]:
+        """Runs a network over the crops: the boxes above its threshold, its rows for them."""
         stage.entering = len(boxes)
-        parts = [[np.empty((0, *width)) for width in widths]]
+        parts = [np.empty((0, COLUMNS[network]))]
         for some in batches(boxes):
-            crops = normalise([crop(image, box, side) for box in some])
-            parts.append(self._run(stage, network, crops))
-        results = [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
-        kept = results[0] > self.thresholds[threshold]
-        return boxes[kept], *(array[kept] for array in results)
+            crops = [crop(image, box, CROP_SIDES[network]) for box in some]
+            parts.append(self._run(stage, network, normalise(crops)))
+        rows = np.vstack(parts)
+        kept = rows[:, 1] > self.thresholds[network]
+        return boxes[kept], rows[kept]
 
-    def _run(self, stage: Stage, network: str, images: Batch) -> list[Floats]:
+    def _run(self, stage: Stage, network: str, images: Batch) -> Floats:
         start = time.perf_counter()
         results = self.networks[network](images)
         stage.seconds += time.perf_counter() - start
         stage.calls += 1
-        return [array.astype(np.float64) for array in results]
-
-
-# By crop size: network, index of its threshold, trailing shapes of its results.
-_JUDGES: dict[int, tuple[str, int, tuple[tuple[int, ...], ...]]] = {
-    REFINE_SIDE: ("rnet", 1, ((), (4,))),
-    OUTPUT_SIDE: ("onet", 2, ((), (4,), (10,))),
-}
+        return results.astype(np.float64)
 
 
 def pyramid(size: tuple[int, int], min_face: int) -> Iterator[tuple[int, int]]:
@@ -147,15 +136,13 @@ def pyramid(size: tuple[int, int], min_face: int) -> Iterator[tuple[int, int]]:
         scale *= PYRAMID_FACTOR
 
 
-def windows(scores: Floats, offsets: Floats, threshold: float, ratio: Floats) -> Floats:
-    """The windows of one pyramid level above the threshold: edges in the photograph, score,
-    offsets."""
-    rows, columns = np.nonzero(scores > threshold)
+def windows(maps: Floats, threshold: float, ratio: Floats) -> Floats:
+    """The windows of one pyramid level above the threshold, best first: rows of four edges in
+    the photograph, score, four offsets."""
+    rows, columns = np.nonzero(maps[1] > threshold)
     corners = STRIDE * np.stack([columns, rows, columns, rows], axis=1) + [0, 0, WINDOW, WINDOW]
-    confidence = scores[rows, columns]
-    kept = suppress(corners.astype(np.float64), confidence, 0.5)
-    moves = offsets[:, rows, columns].T
-    return np.hstack([corners * ratio, confidence[:, None], moves])[kept]
+    found = np.hstack([corners * ratio, maps[1:, rows, columns].T])
+    return found[suppress(found[:, :4], found[:, 4], 0.5)]
 
 
 def crop(image: Image.Image, box: Floats, side: int) -> Image.Image:

@@ -1,7 +1,7 @@
 """The three networks of the face detector, written with the public names of the library.
 
-Every network takes normalised RGB images (N, 3, H, W) and returns face probabilities and box
-offsets; the last one adds five landmarks.
+Every network takes normalised RGB images (N, 3, H, W) and returns along dimension 1 the
+probabilities of no face and of a face and four box offsets; the last one adds ten coordinates.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from tripy.demo.weights import convert, read
 
 WINDOW = 12  # pixels that P-Net sees at one position
 STRIDE = 2  # pixels between two positions of P-Net
-REFINE_SIDE = 24
-OUTPUT_SIDE = 48
+CROP_SIDES = {"rnet": 24, "onet": 48}
+COLUMNS = {"rnet": 6, "onet": 16}  # of their results
 MAX_SIDE = 4096  # of an image given to P-Net
 MAX_BATCH = 256  # crops given to R-Net or O-Net at once
 
@@ -56,9 +56,10 @@ class PNet(tp.Module):
         self.offsets = tp.Conv(32, 4, (1, 1))
         self.scores = tp.Conv(32, 2, (1, 1))
 
-    def forward(self, images: tp.Tensor) -> tuple[tp.Tensor, tp.Tensor]:
+    def forward(self, images: tp.Tensor) -> tp.Tensor:
         features = self.trunk(images)
-        return tp.softmax(self.scores(features), dim=1)[:, 1], self.offsets(features)
+        probabilities = tp.softmax(self.scores(features), dim=1)
+        return tp.concatenate([probabilities, self.offsets(features)], dim=1)
 
 
 class RNet(tp.Module):
@@ -78,9 +79,10 @@ class RNet(tp.Module):
         self.offsets = tp.Linear(128, 4)
         self.scores = tp.Linear(128, 2)
 
-    def forward(self, images: tp.Tensor) -> tuple[tp.Tensor, tp.Tensor]:
+    def forward(self, images: tp.Tensor) -> tp.Tensor:
         features = self.trunk(images)
-        return tp.softmax(self.scores(features), dim=1)[:, 1], self.offsets(features)
+        probabilities = tp.softmax(self.scores(features), dim=1)
+        return tp.concatenate([probabilities, self.offsets(features)], dim=1)
 
 
 class ONet(tp.Module):
@@ -103,10 +105,11 @@ class ONet(tp.Module):
         self.landmarks = tp.Linear(256, 10)
         self.scores = tp.Linear(256, 2)
 
-    def forward(self, images: tp.Tensor) -> tuple[tp.Tensor, tp.Tensor, tp.Tensor]:
+    def forward(self, images: tp.Tensor) -> tp.Tensor:
         features = self.trunk(images)
-        probabilities = tp.softmax(self.scores(features), dim=1)[:, 1]
-        return probabilities, self.offsets(features), self.landmarks(features)
+        probabilities = tp.softmax(self.scores(features), dim=1)
+        heads = [probabilities, self.offsets(features), self.landmarks(features)]
+        return tp.concatenate(heads, dim=1)
 
 
 class Networks(NamedTuple):
@@ -134,5 +137,5 @@ def input_info(name: str) -> tp.InputInfo:
         sides = (WINDOW, 224, MAX_SIDE)
         return tp.InputInfo((1, 3, sides, sides), tp.float32)
     batch = tp.NamedDimension("batch", 1, 16, MAX_BATCH)
-    side = {"rnet": REFINE_SIDE, "onet": OUTPUT_SIDE}[name]
+    side = CROP_SIDES[name]
     return tp.InputInfo((batch, 3, side, side), tp.float32)

@@ -59,7 +59,7 @@ def annotate(image: Image.Image, faces: Sequence[Face]) -> Image.Image:
         draw.rectangle((left, top, right, bottom), outline=BOX_COLOUR, width=line)
         radius = max(1.0, min(1.5 * line, (right - left) / 25))
         for x, y in face.landmarks.tolist():
-            draw.circle((x, y), radius, fill=POINT_COLOUR)
+            draw.ellipse((x - radius, y - radius, x + radius, y + radius), POINT_COLOUR)
         # The score stands on the box, or inside it at the upper edge of the photograph.
         label = f" {face.score:.4f} "
         place = (left, max(top, 1.5 * font.size))

@@ -12,7 +12,7 @@ from PIL import Image
 
 import tripy as tp
 from tripy.demo.boxes import Floats
-from tripy.demo.detector import Detection, Detector, Face, Network, Stage
+from tripy.demo.detector import THRESHOLDS, Detection, Detector, Face, Network, Stage
 from tripy.demo.networks import input_info, load_networks
 
 PIXEL_TOLERANCE = 0.1
@@ -64,11 +64,11 @@ def build(engine: str | None) -> Built:
 
 
 def _eager(network: tp.Module) -> Network:
-    return lambda images: [np.asarray(result) for result in network(tp.Tensor(images))]
+    return lambda images: np.asarray(network(tp.Tensor(images)))
 
 
 def _compiled(executable: tp.Executable) -> Network:
-    return lambda images: [np.asarray(result) for result in executable(images)]
+    return lambda images: np.asarray(executable(images))
 
 
 def run_both(
@@ -76,9 +76,10 @@ def run_both(
 ) -> Runs:
     """Detects repeatedly in both forms; ``report`` hears of the stages of the first run."""
     runs = Runs([], [], built)
+    thresholds = THRESHOLDS | {"onet": settings.min_score}
     for networks, detections in ((built.eager, runs.eager), (built.compiled, runs.compiled)):
         for _ in range(1 + settings.repeat):
-            detector = Detector(networks, settings.min_face, (0.6, 0.7, settings.min_score))
+            detector = Detector(networks, settings.min_face, thresholds)
             detections.append(detector.detect(photo, report))
             report = _ignore
     return runs
@@ -122,13 +123,14 @@ def table(runs: Runs) -> str:
     cells = [[title, *values] for title, values in columns]
     widths = [max(map(len, column)) for column in cells]
     lines = [
-        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])])
+        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip()
         for row in zip(*cells, strict=True)
     ]
     count = len(runs.eager) - 1
     title = f"Milliseconds for all calls; median of {count} runs after the first"
     title += f"; compiled for {runs.built.description}"
-    return "\n".join([title, *lines])
+    note = "Eager work above tp.config.eager_threshold runs through an engine as well."
+    return "\n".join([title, *lines, note])
 
 
 def _times(title: str, detections: list[Detection]) -> list[tuple[str, list[str]]]:

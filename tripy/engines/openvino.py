@@ -15,7 +15,7 @@ from openvino import opset15 as op
 from tripy import dtypes, errors, shapes
 from tripy.engines.base import Options, Refusal
 from tripy.engines.openvino_ops import DTYPES, ROWS, refusal
-from tripy.graph import Graph, Node, Value
+from tripy.graph import Graph, Node, Value, bind
 from tripy.shapes import Dim, Size
 
 _PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
@@ -167,7 +167,7 @@ class OpenVINOProgram:
         self._keep = builder.keep
         self._inputs = [value.dtype for value in graph.inputs]
         self._outputs = [(v.dtype, dtypes.to_numpy(v.dtype), v.shape) for v in graph.outputs]
-        self._graph = graph
+        self._symbols = graph.symbols  # not the graph: it would keep weights alive
         self._dynamic = not all(shapes.is_static(value.shape) for value in graph.outputs)
         try:
             self._compiled = core().compile_model(builder.build(), "CPU", _settings(options))
@@ -202,7 +202,7 @@ class OpenVINOProgram:
         return results
 
     def _sizes(self, inputs: Sequence[Any]) -> dict[str, int]:
-        return self._graph.bind([array.shape for array in inputs], inputs)
+        return bind(self._symbols, [array.shape for array in inputs], inputs)
 
 
 def _settings(options: Options) -> dict[str, Any]:

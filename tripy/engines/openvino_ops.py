@@ -32,9 +32,11 @@ from tripy.engines.openvino_window import (
     constant_value,
     convert,
     element_type,
+    filled,
     indices,
     is_bool,
     is_integer,
+    known_size,
     narrow,
     out,
     rank,
@@ -340,6 +342,33 @@ def reduction(
     return row
 
 
+def mean(x: Output, dims: Output, keepdim: bool) -> Node:
+    """The plugin gives 0 for nothing: count / count - 1 is 0, or NaN where the count is 0."""
+    result = op.reduce_mean(x, dims, keepdim)
+    sizes = [size_of(x, dim) for dim in constant_value(dims) if not known_size(x, dim)]
+    if not sizes:
+        return result
+    count = op.convert(reduce(op.multiply, sizes), F32)
+    return op.add(result, op.subtract(op.divide(count, count), const(1.0, F32)))
+
+
+def extreme(mode: str) -> Callable[[Output, Output, bool], Node]:
+    """Halved meanwhile, because the plugin starts from the largest finite value, not from inf."""
+    native = {"max": op.reduce_max, "min": op.reduce_min}[mode]
+
+    def make(x: Output, dims: Output, keepdim: bool) -> Node:
+        halved = native(op.multiply(x, const(0.5, F32)), dims, keepdim)
+        return op.multiply(halved, const(2.0, F32))
+
+    return make
+
+
+def product(x: Output, dims: Output, keepdim: bool) -> Node:
+    result = op.reduce_prod(x, dims, keepdim)
+    # Used twice, it is not fused with what follows, which would take integers through float32.
+    return op.bitwise_or(result, result) if is_integer(x) else result
+
+
 def sum_of_integers(x: Output, dim: int) -> Output:
     """The last running sum: ReduceSum goes through float32."""
     first = [int(dim == d) for d in range(rank(x))]
@@ -349,15 +378,14 @@ def sum_of_integers(x: Output, dim: int) -> Output:
 
 
 def extreme_of_integers(mode: str) -> Callable[[Output, int], Output]:
-    def extreme(x: Output, dim: int) -> Output:
+    def make(x: Output, dim: int) -> Output:
         return op.topk(x, const(1, I32), dim, mode, "none", "i32").output(0)
 
-    return extreme
+    return make
 
 
 def position(mode: str) -> Row:
     """Index of the first extreme or NaN; TopK breaks ties as it likes."""
-    native = {"max": op.reduce_max, "min": op.reduce_min}[mode]
 
     def row(ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, dtype: str) -> Output:
         x, dim = settled(inputs[0]), attrs["dim"]
@@ -368,7 +396,7 @@ def position(mode: str) -> Row:
             hits = equal_integers(x, extreme_of_integers(mode)(x, dim))
             score = op.select(hits, numbers, size)
         else:
-            score = op.select(op.equal(x, native(x, last, True)), numbers, size)
+            score = op.select(op.equal(x, extreme(mode)(x, last, True)), numbers, size)
             score = op.select(op.is_nan(x), op.subtract(numbers, size), score)
         first = op.reduce_min(score, last, attrs["keepdim"])
         return out(op.select(op.less(first, const(0, I32)), op.add(first, size), first))
@@ -397,9 +425,15 @@ def limbs(x: Output) -> list[Output]:
 
 
 def matmul(ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, dtype: str) -> Output:
+    if 0 in (known_size(inputs[0], -1), known_size(inputs[1], -2)):
+        return filled(ctx, 0, out_shape, dtype)
+    lhs, rhs = inputs
+    if lhs.get_partial_shape().is_dynamic and rhs.get_partial_shape().is_static and rank(rhs) > 2:
+        # A constant with batch dims becomes a fully connected layer, which does not broadcast.
+        lhs = out(op.broadcast(lhs, ctx.shape([*out_shape[:-1], int(rhs.get_shape()[-2])])))
     if dtype != "int32":
-        return narrow(op.matmul(*inputs, False, False), dtype)
-    left, right = map(limbs, inputs)
+        return narrow(op.matmul(lhs, rhs, False, False), dtype)
+    left, right = limbs(lhs), limbs(rhs)
     total = None
     for place in range(4):
         for i in range(place + 1):
@@ -557,7 +591,7 @@ FUSED: dict[str, Unary] = {
     "sigmoid": op.sigmoid,
 }
 
-ROWS: dict[str, Row] = {
+TABLE: dict[str, Row] = {
     **{name: unary(make) for name, make in PLAIN.items()},
     **{name: unary(make, settled) for name, make in STEPPED.items()},
     **{name: unary(make, wide_integers) for name, make in FUSED.items()},
@@ -581,10 +615,10 @@ ROWS: dict[str, Row] = {
     "where": where,
     "cast": cast,
     "sum": reduction(op.reduce_sum, sum_of_integers),
-    "prod": reduction(op.reduce_prod),
-    "mean": reduction(op.reduce_mean),
-    "max": reduction(op.reduce_max, extreme_of_integers("max")),
-    "min": reduction(op.reduce_min, extreme_of_integers("min")),
+    "prod": reduction(product),
+    "mean": reduction(mean),
+    "max": reduction(extreme("max"), extreme_of_integers("max")),
+    "min": reduction(extreme("min"), extreme_of_integers("min")),
     "all": reduction(op.reduce_logical_and),
     "any": reduction(op.reduce_logical_or),
     "argmax": position("max"),
@@ -595,3 +629,17 @@ ROWS: dict[str, Row] = {
     "arange": arange,
     **WINDOW_ROWS,
 }
+
+
+def unless_empty(row: Row) -> Row:
+    """Results known to be empty need no operation; some of the plugin fail or write beyond them."""
+
+    def guarded(ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, dtype: str) -> Output:
+        if any(isinstance(size, int) and size == 0 for size in out_shape):
+            return filled(ctx, 0, out_shape, dtype)
+        return row(ctx, inputs, attrs, out_shape, dtype)
+
+    return guarded
+
+
+ROWS: dict[str, Row] = {name: unless_empty(row) for name, row in TABLE.items()}

@@ -79,6 +79,11 @@ def const(value: Any, like: Output | Node | ov.Type) -> Output:
     return out(op.constant(value, kind))
 
 
+def filled(ctx: Context, value: Any, shape: Shape, dtype: str) -> Output:
+    """One value in every element of `shape`."""
+    return out(op.broadcast(const(value, DTYPES[dtype]), ctx.shape(shape)))
+
+
 def indices(values: Sequence[int] | np.ndarray[Any, Any]) -> Output:
     return out(op.constant(np.array(values, np.int64)))
 
@@ -168,28 +173,39 @@ def _grouped(weight: Output, groups: int) -> Output:
     return out(op.reshape(weight, indices(shape), special_zero=False))
 
 
-def _with_bias(y: Output, bias: Inputs) -> Output:
-    if not bias:
-        return y
-    ones = [1] * (rank(y) - 2)
-    return out(op.add(y, op.reshape(bias[0], indices([1, -1, *ones]), special_zero=False)))
+def _finished(ctx: Context, y: Output, bias: Inputs, dtype: str) -> Output:
+    """Adds the bias, which the plugin fuses with the convolution, and rounds."""
+    if bias:
+        column = indices([1, -1] + [1] * (rank(y) - 2))
+        y = out(op.add(y, op.reshape(bias[0], column, special_zero=False)))
+    return narrow(y, dtype)
+
+
+def _has_no_cells(x: Output) -> bool:
+    """Of padding alone the plugin makes nonsense."""
+    return any(known_size(x, dim) == 0 for dim in range(rank(x)))
 
 
 def conv(ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, out_dtype: str) -> Output:
-    x, weight, *bias = inputs
+    # In float32, because with bfloat16 the plugin loses the bias of some grouped convolutions.
+    x, weight, *bias = map(wide, inputs)
+    if _has_no_cells(x):
+        return _finished(ctx, filled(ctx, 0, out_shape, "float32"), bias, out_dtype)
     x, low, high = _native_pads(ctx, x, attrs["padding"])
     stride, dilation, groups = list(attrs["stride"]), list(attrs["dilation"]), attrs["groups"]
     if groups == 1:
         y = op.convolution(x, weight, stride, low, high, dilation)
     else:
         y = op.group_convolution(x, _grouped(weight, groups), stride, low, high, dilation)
-    return _with_bias(out(y), bias)
+    return _finished(ctx, out(y), bias, out_dtype)
 
 
 def conv_transpose(
     ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, out_dtype: str
 ) -> Output:
-    x, weight, *bias = inputs
+    x, weight, *bias = map(wide, inputs)
+    if _has_no_cells(x):
+        return _finished(ctx, filled(ctx, 0, out_shape, "float32"), bias, out_dtype)
     low, high = ([pair[side] for pair in attrs["padding"]] for side in (0, 1))
     options = {
         "strides": list(attrs["stride"]),
@@ -203,7 +219,7 @@ def conv_transpose(
     else:
         filters = _grouped(weight, attrs["groups"])
         y = op.group_convolution_backprop_data(x, filters, **options)
-    return _with_bias(out(y), bias)
+    return _finished(ctx, out(y), bias, out_dtype)
 
 
 def _fit(ctx: Context, y: Output, out_shape: Shape) -> Output:
@@ -245,11 +261,12 @@ def maxpool(ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, out_dt
     x = inputs[0]
     if out_dtype == "int32":
         return _slow_maxpool(ctx, x, attrs, out_shape)
-    x = convert(x, F32) if is_integer(x) else x
+    x = convert(x, F32) if is_integer(x) or not _is_static(attrs["padding"]) else x
     x, low, high = _native_pads(ctx, x, attrs["padding"], -np.inf)
     kernel, stride = list(attrs["kernel"]), list(attrs["stride"])
     rounding = "ceil_torch" if attrs["ceil_mode"] else "floor"
-    return narrow(op.max_pool(x, stride, [1] * len(kernel), low, high, kernel, rounding), out_dtype)
+    y = op.max_pool(x, stride, [1] * len(kernel), low, high, kernel, rounding)
+    return narrow(y.output(0), out_dtype)
 
 
 def _slow_avgpool(ctx: Context, x: Output, attrs: Attrs, out_shape: Shape) -> Output:
@@ -296,6 +313,8 @@ def permute(ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, dtype:
 
 
 def expand(ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, dtype: str) -> Output:
+    if not attrs["shape"]:  # A Broadcast to rank 0 crashes the plugin.
+        return inputs[0]
     return out(op.broadcast(inputs[0], ctx.shape(attrs["shape"])))
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from tripy import dtypes, errors, shapes
 from tripy.engines.base import Options, Refusal
 from tripy.engines.kernels import BODIES
-from tripy.graph import Graph, Node, Value
+from tripy.graph import Graph, Node, Value, bind
 
 _INDEXING = ("gather", "take_along_dim")
 
@@ -50,6 +50,13 @@ def _index_error(node: Node, problem: IndexError) -> errors.TripyIndexError:
     )
 
 
+def compute(value: Value) -> None:
+    """Compute one value whose inputs are known, and keep the result in it."""
+    node = value.node
+    if value.data is None and node is not None:
+        value.settle(run_node(node, [i.data for i in node.inputs], None))
+
+
 def run(values: Iterable[Value], known: dict[int, Any], sizes: Mapping[str, int] | None) -> None:
     """Compute values in topological order; results are added to ``known`` by id."""
     with np.errstate(all="ignore"):
@@ -73,7 +80,7 @@ class ReferenceProgram:
     def __call__(self, inputs: Sequence[Any]) -> list[Any]:
         graph = self._graph
         known = {id(value): array for value, array in zip(graph.inputs, inputs)}
-        run(graph.values, known, graph.bind([array.shape for array in inputs], inputs))
+        run(graph.values, known, bind(graph.symbols, [a.shape for a in inputs], inputs))
         return [_owned(known[id(value)], inputs) for value in graph.outputs]
 
 

@@ -7,18 +7,22 @@ from typing import Any
 
 from tripy import dtypes
 from tripy.dtypes import FLOATS, dtype
-from tripy.nn.module import Module, check_float, check_sizes, default_parameter
+from tripy.nn.module import (
+    Module,
+    check_float,
+    check_input_dtype,
+    check_sizes,
+    default_parameter,
+)
 from tripy.ops.convolution import (
-    Pairs,
     check_groups,
     check_output_padding,
     conv,
     conv_transpose,
-    normalise_padding,
     transposed_same_padding,
-    window_ints,
 )
 from tripy.ops.registry import shape_error
+from tripy.ops.window import Pairs, normalise_padding, window_ints
 from tripy.signature import public
 from tripy.tensor import Tensor
 
@@ -49,7 +53,11 @@ class _Convolution(Module):
         count = len(kernel_dims)
         if not count:
             raise shape_error(
-                "a kernel needs at least one dim.", expected="M >= 1 ints", argument="kernel_dims"
+                "a kernel needs at least one dim.",
+                received=f"kernel_dims = {kernel_dims!r}",
+                expected="one int per spatial dim of the input",
+                fix="write kernel_dims=(3, 3) for images, for example",
+                argument="kernel_dims",
             )
         kernel = window_ints(kernel_dims, count, "kernel_dims")
         self.dtype = dtype
@@ -213,6 +221,7 @@ class Conv(_Convolution):
     @public("Conv", input=FLOATS)
     def forward(self, input: Tensor) -> Tensor:
         """Return the convolution of an input of shape (N, in_channels, D_0, …, D_n)."""
+        check_input_dtype(self, input, self.weight)
         return conv(input, self.weight, self.bias, **self._arguments())
 
 
@@ -292,6 +301,7 @@ class ConvTranspose(_Convolution):
     @public("ConvTranspose", input=FLOATS)
     def forward(self, input: Tensor) -> Tensor:
         """Return the transposed convolution of an input of shape (N, in_channels, D_0, …)."""
+        check_input_dtype(self, input, self.weight)
         arguments = self._arguments()
         return conv_transpose(
             input, self.weight, self.bias, **arguments, output_padding=self.output_padding

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from tripy import dtypes
 from tripy.dtypes import FLOATS, dtype
-from tripy.nn.module import Module, check_float, check_sizes, default_parameter
+from tripy.nn.module import (
+    Module,
+    check_float,
+    check_input_dtype,
+    check_sizes,
+    default_parameter,
+)
 from tripy.ops.linear import matmul
 from tripy.ops.movement import transpose
-from tripy.ops.registry import same_dtypes, shape_error
+from tripy.ops.registry import shape_error
 from tripy.signature import public
 from tripy.tensor import Tensor
 
@@ -59,13 +65,14 @@ class Linear(Module):
     @public("Linear", input=FLOATS)
     def forward(self, input: Tensor) -> Tensor:
         """Return x·Wᵀ + b; ``input`` has rank 1 or more and in_features as its last size."""
-        same_dtypes([self.weight._value, input._value], ("weight", "input"))
+        check_input_dtype(self, input, self.weight)
         sizes, features = input._value.shape, self.weight._value.shape[1]
         if not sizes or (isinstance(sizes[-1], int) and sizes[-1] != features):
             raise shape_error(
                 f"the last size of the input must be {features}.",
                 input._value,
                 expected=f"shape (…, {features})",
+                fix=f"build the Linear with in_features={sizes[-1]}" if sizes else None,
                 argument="input",
             )
         result = matmul(input, transpose(self.weight, 0, 1))

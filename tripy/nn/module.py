@@ -12,7 +12,7 @@ from tripy.graph import Value, shape_text, volume
 from tripy.ops.create import arange
 from tripy.ops.movement import reshape
 from tripy.signature import public
-from tripy.tensor import Tensor, is_tensor_like, wrap
+from tripy.tensor import Tensor, wrap
 
 
 class Parameter(Tensor):
@@ -79,20 +79,49 @@ class Module:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run ``forward``."""
-        return self._forward()(*args, **kwargs)
+        forward = self._forward()
+        try:
+            return forward(*args, **kwargs)
+        except TypeError as problem:
+            if problem.__traceback__ is None or problem.__traceback__.tb_next is not None:
+                raise
+            raise self._wrong_arguments(args, kwargs) from None
+
+    def _wrong_arguments(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> errors.TripyTypeError:
+        signature = inspect.signature(self)
+        problem = "the arguments do not fit"
+        try:
+            signature.bind(*args, **kwargs)
+        except TypeError as mismatch:
+            problem = str(mismatch)
+        given = [errors.brief(value) for value in args]
+        given += [f"{name}={errors.brief(value)}" for name, value in kwargs.items()]
+        return errors.error(
+            errors.TripyTypeError,
+            f"{problem}.",
+            received=", ".join(given) or "no arguments",
+            expected=f"{type(self).__name__}{signature}",
+            fix="pass what the forward method takes",
+        )
 
     def _forward(self) -> Callable[..., Any]:
-        forward = getattr(type(self), "forward", None)
-        if forward is None:
+        name = type(self).__name__
+        if getattr(type(self), "forward", None) is None:
             raise errors.error(
                 errors.TripyTypeError,
-                f"{type(self).__name__} defines no forward method.",
-                fix="define forward(self, …) in the class",
+                f"{name} defines no forward method.",
+                received=f"a {name}",
+                expected="a module with a forward method",
+                fix=f"define forward(self, …) in the class {name}",
             )
         return self.forward  # type: ignore[no-any-return]
 
     def _call_parameters_(self) -> tuple[str, ...]:
-        return tuple(inspect.signature(self).parameters)
+        has_forward = getattr(type(self), "forward", None) is not None
+        is_callable = has_forward or type(self).__call__ is not Module.__call__
+        return tuple(inspect.signature(self).parameters) if is_callable else ()
 
     @property
     def __signature__(self) -> inspect.Signature:
@@ -105,7 +134,9 @@ class Module:
             raise errors.error(
                 errors.TripyAttributeError,
                 f"the attribute {name!r} of {type(self).__name__} is frozen.",
-                fix=f"build a new {type(self).__name__}",
+                received=f"{name} = {errors.describe(value)}",
+                expected=f"no second assignment of {name}",
+                fix=f"build a new {type(self).__name__} with that {name}",
             )
         current = self.__dict__.get(name)
         if isinstance(current, Tensor) and value is not None:
@@ -150,6 +181,7 @@ class Module:
         for name, child in self.named_children():
             yield from child._slots(f"{prefix}{name}.")
 
+    @public("Module.state_dict")
     def state_dict(self) -> StateDict:
         """Return the parameters of the module and its children by name.
 
@@ -165,6 +197,7 @@ class Module:
         """
         return StateDict((name, value) for name, value, _, _ in self._slots())
 
+    @public("Module.load_state_dict")
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True
     ) -> tuple[set[str], set[str]]:
@@ -189,13 +222,6 @@ class Module:
             >>> layer.load_state_dict({"weight": np.ones((1, 2), np.float32)})
             (set(), set())
         """
-        if not isinstance(state_dict, Mapping):
-            raise errors.error(
-                errors.TripyTypeError,
-                "a state dict is a mapping from names to tensors.",
-                received=f"{type(state_dict).__name__}",
-                argument="state_dict",
-            )
         slots = {name: (value, box, key) for name, value, box, key in self._slots()}
         missing, unexpected = set(slots) - set(state_dict), set(state_dict) - set(slots)
         values = {n: _as_parameter(n, state_dict[n]) for n in slots if n in state_dict}
@@ -245,22 +271,27 @@ def _replacement(name: str, current: Tensor, value: Any) -> Tensor:
         f"the parameter {name!r} cannot take this value.",
         received=_type_text(tensor),
         expected=_type_text(current),
-        fix=f"tp.cast(value, tp.{current.dtype})" if same_shape else None,
+        fix=f"tp.cast(value, tp.{current.dtype})"
+        if same_shape
+        else "reshape the value, or build a module of other sizes",
+        argument="value",
     )
 
 
 def _as_parameter(name: str, value: Any) -> Tensor:
     if isinstance(value, Tensor):
         return value
-    if not is_tensor_like(value):
+    try:
+        return Parameter(value)
+    except errors.TripyException as problem:
         raise errors.error(
             errors.TripyTypeError,
-            f"the value of {name!r} is no tensor.",
-            received=f"{type(value).__name__}",
-            expected="a Tensor, NumPy array or other array object",
-            argument="state_dict",
-        )
-    return Parameter(value)
+            f"no tensor can be made of the value of {name!r}.",
+            received=errors.describe(value),
+            expected="a Tensor, a NumPy array or another array object",
+            fix=f"make sure that tp.Tensor(state_dict[{name!r}]) works",
+            argument=("state_dict", name),
+        ) from problem
 
 
 def _does_not_fit(
@@ -270,25 +301,50 @@ def _does_not_fit(
     mismatched: list[tuple[str, str, str]],
     strict: bool,
 ) -> errors.TripyStateDictError:
-    parts = []
-    if strict and missing:
-        parts.append("missing: " + ", ".join(sorted(missing)))
-    if strict and unexpected:
-        parts.append("unexpected: " + ", ".join(sorted(unexpected)))
-    parts += [f"{name} is {got}, not {wanted}" for name, got, wanted in mismatched]
+    lists = (("missing", missing), ("unexpected", unexpected)) if strict else ()
+    parts = [f"{title} {', '.join(_sorted(names))}" for title, names in lists if names]
+    parts += [f"{name} of {got}" for name, got, _ in mismatched]
+    wanted = [f"{name} of {expected}" for name, _, expected in mismatched]
     result = errors.error(
         errors.TripyStateDictError,
         f"the state dict does not fit {type(module).__name__}.",
         received="; ".join(parts),
-        expected="the names, shapes and dtypes of module.state_dict()",
-        fix="load with strict=False to skip missing and unexpected names"
-        if strict and not mismatched
-        else None,
-        argument="state_dict",
+        expected="; ".join(wanted) or "the names of module.state_dict()",
+        fix=_state_dict_fix(missing, unexpected, bool(mismatched)),
+        argument=("state_dict", *(name for name, _, _ in mismatched[:1])),
     )
-    result.missing, result.unexpected = sorted(missing), sorted(unexpected)
+    result.missing, result.unexpected = _sorted(missing), _sorted(unexpected)
     result.mismatched = mismatched
     return result
+
+
+def _sorted(names: set[str]) -> list[str]:
+    return sorted(names, key=str)  # wrong names may be of any type
+
+
+def _state_dict_fix(missing: set[str], unexpected: set[str], is_mismatched: bool) -> str:
+    if is_mismatched:
+        return "convert these values, or build the module with other sizes or another dtype"
+    for name in _sorted(unexpected):
+        close = errors.did_you_mean(name, missing)
+        if close:
+            return f"{name}: {close}"
+    return "add or remove these names, or skip them with strict=False"
+
+
+def check_input_dtype(module: Module, input: Tensor, weight: Tensor) -> None:
+    """Raise TripyTypeError unless the input has the dtype of the module."""
+    if input.dtype is weight.dtype:
+        return
+    name = type(module).__name__
+    raise errors.error(
+        errors.TripyTypeError,
+        f"the input has the dtype {input.dtype}, but the parameters have {weight.dtype}.",
+        received=errors.brief(input),
+        expected=f"dtype {weight.dtype}",
+        fix=f"tp.cast(input, tp.{weight.dtype}), or build the {name} with dtype=tp.{input.dtype}",
+        argument="input",
+    )
 
 
 def check_float(kind: dtype) -> None:
@@ -297,7 +353,9 @@ def check_float(kind: dtype) -> None:
         raise errors.error(
             errors.TripyTypeError,
             f"a module cannot have the dtype {kind}.",
-            expected="one of " + ", ".join(k.name for k in dtypes.FLOATS),
+            received=f"tp.{kind}",
+            expected=errors.one_of(dtypes.FLOATS),
+            fix="use dtype=tp.float32, and cast the result if you need another dtype",
             argument="dtype",
         )
 
@@ -309,7 +367,9 @@ def check_sizes(**sizes: int) -> tuple[int, ...]:
             raise errors.error(
                 errors.TripyValueError,
                 f"{name} must be at least 1.",
-                received=f"{name}={size}",
+                received=f"{name} = {size}",
+                expected="an int >= 1",
+                fix=f"pass the real number, for example {name}=1",
                 argument=name,
             )
     return tuple(int(size) for size in sizes.values())

@@ -5,8 +5,14 @@ from __future__ import annotations
 from tripy import dtypes
 from tripy.dtypes import FLOATS, dtype
 from tripy.graph import Type, Value
-from tripy.nn.module import Module, check_float, check_sizes, default_parameter
-from tripy.ops.registry import apply, primitive, same_dtypes, shape_error
+from tripy.nn.module import (
+    Module,
+    check_float,
+    check_input_dtype,
+    check_sizes,
+    default_parameter,
+)
+from tripy.ops.registry import apply, primitive, shape_error
 from tripy.signature import public
 from tripy.tensor import Tensor
 
@@ -14,13 +20,14 @@ from tripy.tensor import Tensor
 def _normalised(
     input: Value, weight: Value, bias: Value, mean: Value, variance: Value, *, eps: float
 ) -> Type:
-    same_dtypes([weight, input], ("weight", "input"))
     channels = weight.shape[0]
     if len(input.shape) < 2 or (isinstance(input.shape[1], int) and input.shape[1] != channels):
         raise shape_error(
             f"dim 1 of the input must have {channels} channels.",
             input,
             expected=f"shape (N, {channels}, …)",
+            fix="move the channels to dim 1 with tp.permute, or build the module with another "
+            "num_features",
             argument="input",
         )
     return input.dtype, input.shape
@@ -80,5 +87,6 @@ class BatchNorm(Module):
     @public("BatchNorm", input=FLOATS)
     def forward(self, input: Tensor) -> Tensor:
         """Normalise an input of shape (N, num_features, …)."""
+        check_input_dtype(self, input, self.weight)
         weights = (self.weight, self.bias, self.running_mean, self.running_var)
         return apply("batchnorm", input, *weights, eps=self.eps)

@@ -7,7 +7,7 @@ from typing import Any
 
 from tripy.dtypes import NUMERIC
 from tripy.nn.module import Module
-from tripy.ops.convolution import avgpool, maxpool, window_arguments
+from tripy.ops.pooling import avgpool, maxpool, window_arguments
 from tripy.signature import public
 from tripy.tensor import Tensor
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from tripy import errors
 from tripy.nn.module import Module
+from tripy.signature import is_integer, public
 
 
 class Sequential(Module):
@@ -25,28 +26,40 @@ class Sequential(Module):
         ((1, 1), '0.weight')
     """
 
+    @public("Sequential")
     def __init__(self, *modules: Any) -> None:
         named = modules[0] if len(modules) == 1 and isinstance(modules[0], dict) else None
         members = named if named is not None else {str(i): m for i, m in enumerate(modules)}
         for key, member in members.items():
-            if not callable(member) or not isinstance(key, str):
+            if not callable(member):
                 raise errors.error(
                     errors.TripyTypeError,
                     f"the member {key!r} of a Sequential cannot be called.",
-                    received=f"{member!r} of type {type(member).__name__}",
+                    received=errors.describe(member),
                     expected="Modules or other callables",
-                    argument="modules",
+                    fix="pass a module or a function such as tp.relu",
+                    argument=(0, key) if named is not None else (int(key),),
+                )
+            if not isinstance(key, str):
+                raise errors.error(
+                    errors.TripyTypeError,
+                    "the keys of a Sequential must be strings.",
+                    received=errors.describe(key),
+                    expected="a string",
+                    fix=f"write {str(key)!r}",
+                    argument=(0,),
                 )
         self.members = dict(members)
 
+    @public("Sequential")
     def forward(self, input: Any) -> Any:
         """Return the result of the last member."""
-        for member in self.members.values():
-            input = member(input)
+        for _member, module in self.members.items():  # messages say which member is running
+            input = module(input)
         return input
 
     def _member_name(self, attribute: str, key: object) -> str:
-        return str(key)
+        return str(key) if attribute == "members" else super()._member_name(attribute, key)
 
     def __len__(self) -> int:
         return len(self.members)
@@ -56,14 +69,17 @@ class Sequential(Module):
 
     def __getitem__(self, key: int | str) -> Any:
         members = self.__dict__.get("members", {})
-        if isinstance(key, int) and -len(members) <= key < len(members):
-            return list(members.values())[key]
-        if key in members:
+        if is_integer(key) and -len(members) <= int(key) < len(members):
+            return list(members.values())[int(key)]
+        if isinstance(key, str) and key in members:
             return members[key]
         raise errors.error(
             errors.TripyKeyError,
             f"this Sequential has no member {key!r}.",
-            expected="one of " + ", ".join(map(repr, members)),
+            received=errors.describe(key),
+            expected=errors.one_of(map(repr, members)) if members else "nothing: it has no members",
+            fix=errors.did_you_mean(key, members) or "use a position or one of these keys",
+            argument="key",
         )
 
     def __getattr__(self, name: str) -> Any:

@@ -1,110 +1,26 @@
-"""Convolution and pooling over the last M dims of (N, C, D1 … DM)."""
+"""Convolution and its transpose over the last M dims of (N, C, D1 … DM)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from tripy import errors, shapes
-from tripy.dtypes import FLOATS, NUMERIC
+from tripy.dtypes import FLOATS
 from tripy.graph import Node, Type, Value, volume
 from tripy.ops.registry import apply, primitive, same_dtypes, shape_error
+from tripy.ops.window import (
+    Pairs,
+    channels_first,
+    normalise_padding,
+    same_padding,
+    spatial_sizes,
+    window_ints,
+)
 from tripy.shapes import Shape, Size
-from tripy.signature import is_integer, public
+from tripy.signature import public
 from tripy.tensor import Tensor
 
-Pairs = tuple[tuple[Size, Size], ...]
-
-# --- forms of kernel arguments ---------------------------------------------------------------
-
-
-def window_ints(
-    value: Any, count: int, argument: str, default: int = 1, minimum: int = 1
-) -> tuple[int, ...]:
-    """Return one int per spatial dim of an int, a sequence of ints, or None."""
-    if value is None:
-        return (default,) * count
-    items = (value,) * count if is_integer(value) else value
-    if not isinstance(items, (list, tuple)) or not all(is_integer(item) for item in items):
-        raise errors.error(
-            errors.TripyTypeError,
-            f"{argument} must be an int, or one int per spatial dim.",
-            received=f"{value!r} of type {type(value).__name__}",
-            expected=f"{count} ints >= {minimum}, or one for all dims",
-            argument=argument,
-        )
-    _check_length(items, count, argument)
-    result = tuple(int(item) for item in items)
-    for i, item in enumerate(result):
-        if item < minimum:
-            raise _out_of_range(argument, item, minimum, (argument, i))
-    return result
-
-
-def _out_of_range(
-    name: str, value: int, minimum: int, argument: errors.ArgumentPath
-) -> errors.TripyValueError:
-    return errors.error(
-        errors.TripyValueError,
-        f"{name} must be at least {minimum} in every dim.",
-        received=f"{name} {value}",
-        expected=f"integers >= {minimum}",
-        argument=argument,
-    )
-
-
-def _check_length(items: Sequence[Any], count: int, argument: str) -> None:
-    if len(items) != count:
-        raise errors.error(
-            errors.TripyShapeError,
-            f"{argument} has {len(items)} entries for {count} spatial dims.",
-            received=f"{argument}={items!r}",
-            expected=f"{count} entries, one per dim of the kernel",
-            argument=argument,
-        )
-
-
-def normalise_padding(padding: Any, count: int) -> Pairs | str:
-    """Return (before, after) pairs, or ``"same"``, of any accepted form of padding."""
-    if padding is None or padding == "valid":
-        return ((0, 0),) * count
-    if isinstance(padding, str):
-        if padding != "same":
-            raise errors.error(
-                errors.TripyValueError,
-                f"there is no padding {padding!r}.",
-                expected='"same", "valid", ints or pairs of ints',
-                argument="padding",
-            )
-        return "same"
-    items = (padding,) * count if is_integer(padding) else padding
-    pairs = _as_pairs(items)
-    if pairs is None:
-        raise errors.error(
-            errors.TripyTypeError,
-            "padding is neither ints nor pairs of ints.",
-            received=repr(padding),
-            expected=f'an int, {count} ints, {count} (before, after) pairs, "same" or "valid"',
-            argument="padding",
-        )
-    _check_length(pairs, count, "padding")
-    for i, pair in enumerate(pairs):
-        for amount in pair:
-            if amount < 0:
-                raise _out_of_range("padding", amount, 0, ("padding", i))
-    return pairs
-
-
-def _as_pairs(items: Any) -> tuple[tuple[int, int], ...] | None:
-    if not isinstance(items, (list, tuple)):
-        return None
-    if all(is_integer(item) for item in items):
-        return tuple((int(item), int(item)) for item in items)
-    is_pair = [
-        isinstance(item, (list, tuple)) and len(item) == 2 and all(map(is_integer, item))
-        for item in items
-    ]
-    return tuple((int(a), int(b)) for a, b in items) if all(is_pair) else None
+# --- shape rules -----------------------------------------------------------------------------
 
 
 def check_groups(groups: int | None, in_channels: Size, out_channels: Size) -> int:
@@ -122,35 +38,6 @@ def check_groups(groups: int | None, in_channels: Size, out_channels: Size) -> i
                 argument="groups",
             )
     return count
-
-
-def _same_padding(sizes: Shape, kernel: Any, stride: Any, dilation: Any) -> Pairs:
-    """Return the padding that gives ceil(size / stride) outputs, the larger half at the end."""
-    pairs = []
-    for size, k, s, d in zip(sizes, kernel, stride, dilation):
-        outputs = shapes.floordiv(size + s - 1, s)
-        total = shapes.maximum((outputs - 1) * s + d * (k - 1) + 1 - size, 0)
-        before = shapes.floordiv(total, 2)
-        pairs.append((before, total - before))
-    return tuple(pairs)
-
-
-# --- shape rules -----------------------------------------------------------------------------
-
-
-def _channels_first(input: Value, count: int) -> None:
-    if len(input.shape) != count + 2:
-        names = ", ".join(f"D{i}" for i in range(count))
-        raise shape_error(
-            f"the input has rank {len(input.shape)}, but a kernel of {count} dims needs "
-            f"rank {count + 2}.",
-            input,
-            expected=f"shape (N, C, {names})",
-            fix="add a batch dim with tp.unsqueeze(input, 0)"
-            if len(input.shape) == count + 1
-            else None,
-            argument="input",
-        )
 
 
 def _check_channels(input: Value, channels: Size, weight: Value) -> None:
@@ -175,19 +62,6 @@ def _check_bias(bias: Value | None, channels: Size) -> None:
         )
 
 
-def _spatial(sizes: list[Size], input: Value, what: str) -> Shape:
-    for d, size in enumerate(sizes):
-        if not shapes.holds(1, "<=", size, f"{what} gives no output in spatial dim {d}"):
-            raise shape_error(
-                f"the {what} is larger than the padded input in spatial dim {d}.",
-                input,
-                expected="at least one output element in every spatial dim",
-                fix="pad more, or use a smaller kernel or dilation",
-                argument="input",
-            )
-    return tuple(sizes)
-
-
 def _conv_type(
     input: Value,
     weight: Value,
@@ -201,7 +75,7 @@ def _conv_type(
     given = [v for v in (input, weight, bias) if v is not None]
     same_dtypes(given, ("input", "weight", "bias"))
     count = len(stride)
-    _channels_first(input, count)
+    channels_first(input, count)
     _check_channels(input, weight.shape[1] * groups, weight)
     _check_bias(bias, weight.shape[0])
     spatial = zip(input.shape[2:], weight.shape[2:], stride, padding, dilation)
@@ -209,7 +83,7 @@ def _conv_type(
         shapes.floordiv(size + p0 + p1 - d * (k - 1) - 1, s) + 1
         for size, k, s, (p0, p1), d in spatial
     ]
-    return input.dtype, (input.shape[0], weight.shape[0], *_spatial(sizes, input, "kernel"))
+    return input.dtype, (input.shape[0], weight.shape[0], *spatial_sizes(sizes, input, "kernel"))
 
 
 def _conv_transpose_type(
@@ -225,7 +99,7 @@ def _conv_transpose_type(
 ) -> Type:
     given = [v for v in (input, weight, bias) if v is not None]
     same_dtypes(given, ("input", "weight", "bias"))
-    _channels_first(input, len(stride))
+    channels_first(input, len(stride))
     _check_channels(input, weight.shape[0], weight)
     channels = weight.shape[1] * groups
     _check_bias(bias, channels)
@@ -234,31 +108,7 @@ def _conv_transpose_type(
         (size - 1) * s - p0 - p1 + d * (k - 1) + extra + 1
         for size, k, s, (p0, p1), d, extra in spatial
     ]
-    return input.dtype, (input.shape[0], channels, *_spatial(sizes, input, "padding"))
-
-
-def _pool_size(size: Size, k: int, s: int, p0: Size, p1: Size, ceil_mode: bool) -> Size:
-    span = size + p0 + p1 - k
-    if not ceil_mode:
-        return shapes.floordiv(span, s) + 1
-    outputs = shapes.floordiv(span + s - 1, s) + 1
-    # The last window must start inside the input or the padding before it.
-    return shapes.minimum(outputs, shapes.floordiv(size + p0 - 1, s) + 1)
-
-
-def _pool_type(
-    input: Value,
-    *,
-    kernel: tuple[int, ...],
-    stride: tuple[int, ...],
-    padding: Pairs,
-    ceil_mode: bool,
-    count_include_pad: bool = True,
-) -> Type:
-    _channels_first(input, len(kernel))
-    spatial = zip(input.shape[2:], kernel, stride, padding)
-    sizes = [_pool_size(n, k, s, p0, p1, ceil_mode) for n, k, s, (p0, p1) in spatial]
-    return input.dtype, (*input.shape[:2], *_spatial(sizes, input, "window"))
+    return input.dtype, (input.shape[0], channels, *spatial_sizes(sizes, input, "padding"))
 
 
 def _conv_work(node: Node) -> float:
@@ -270,14 +120,8 @@ def _conv_transpose_work(node: Node) -> float:
     return 2 * volume(node.inputs[0].shape) * volume(node.inputs[1].shape[1:])
 
 
-def _pool_work(node: Node) -> float:
-    return volume(node.shape) * volume(node.attributes["kernel"])
-
-
 primitive("conv", _conv_type, _conv_work)
 primitive("conv_transpose", _conv_transpose_type, _conv_transpose_work)
-primitive("maxpool", _pool_type, _pool_work)
-primitive("avgpool", _pool_type, _pool_work)
 
 # --- public functions ------------------------------------------------------------------------
 
@@ -343,8 +187,8 @@ def conv(
     spacing = window_ints(dilation, count, "dilation")
     amounts = normalise_padding(padding, count)
     if isinstance(amounts, str):
-        _channels_first(input._value, count)
-        amounts = _same_padding(input._value.shape[2:], kernel, steps, spacing)
+        channels_first(input._value, count)
+        amounts = same_padding(input._value.shape[2:], kernel, steps, spacing)
     return apply(
         "conv",
         input,
@@ -455,110 +299,3 @@ def transposed_same_padding(kernel: Any, stride: Any, dilation: Any, extra: Any)
             )
         pairs.append((shapes.floordiv(total, 2), total - shapes.floordiv(total, 2)))
     return tuple(pairs)
-
-
-def window_arguments(
-    kernel_dims: Sequence[int], stride: Any, padding: Any, name: str
-) -> tuple[tuple[int, ...], tuple[int, ...], Pairs | str]:
-    """Return kernel, stride and padding of a pooling window in their normal forms."""
-    count = len(kernel_dims)
-    if not 1 <= count <= 3:
-        raise errors.error(
-            errors.TripyShapeError,
-            f"{name} works on 1 to 3 spatial dims, not {count}.",
-            received=f"kernel_dims={tuple(kernel_dims)}",
-            argument="kernel_dims",
-        )
-    kernel = window_ints(kernel_dims, count, "kernel_dims")
-    amounts = normalise_padding(padding, count)
-    for k, pair in zip(kernel, amounts if isinstance(amounts, tuple) else ()):
-        if any(isinstance(amount, int) and amount >= k for amount in pair):
-            raise errors.error(
-                errors.TripyValueError,
-                "the padding of a pooling window must be smaller than the window.",
-                received=f"padding {pair} with kernel {k}",
-                argument="padding",
-            )
-    return kernel, window_ints(stride, count, "stride"), amounts
-
-
-def _window(
-    input: Tensor, kernel_dims: Sequence[int], stride: Any, padding: Any, name: str
-) -> dict[str, Any]:
-    kernel, steps, amounts = window_arguments(kernel_dims, stride, padding, name)
-    if isinstance(amounts, str):
-        _channels_first(input._value, len(kernel))
-        amounts = _same_padding(input._value.shape[2:], kernel, steps, (1,) * len(kernel))
-    return {"kernel": kernel, "stride": steps, "padding": amounts}
-
-
-@public(input=NUMERIC)
-def maxpool(
-    input: Tensor,
-    kernel_dims: Sequence[int],
-    stride: Any = None,
-    padding: Any = None,
-    ceil_mode: bool = False,
-) -> Tensor:
-    """Return the maximum of every window; padding cells never win.
-
-    Args:
-        input: tensor of shape (N, C, D1 … DM), M from 1 to 3, of any numeric dtype.
-        kernel_dims: M window sizes.
-        stride: step of the window, an int or M ints; None is 1.
-        padding: cells around the input in the forms of :func:`conv`, smaller than the window.
-        ceil_mode: whether a last, partly filled window counts.
-
-    Returns:
-        A tensor of the same dtype with spatial sizes floor((D + before + after - k) / stride) + 1,
-        or ceil with ``ceil_mode``.
-
-    Raises:
-        TripyShapeError: when ranks or lengths do not fit, or nothing would come out.
-        TripyTypeError: for other dtypes, or arguments of another form.
-        TripyValueError: for windows or strides below 1, or bad padding.
-
-    Example:
-        >>> tp.maxpool(tp.reshape(tp.arange(4), (1, 1, 4)), (2,), stride=2).tolist()
-        [[[1.0, 3.0]]]
-    """
-    window = _window(input, kernel_dims, stride, padding, "maxpool")
-    return apply("maxpool", input, **window, ceil_mode=ceil_mode)
-
-
-@public(input=NUMERIC)
-def avgpool(
-    input: Tensor,
-    kernel_dims: Sequence[int],
-    stride: Any = None,
-    padding: Any = None,
-    count_include_pad: bool = True,
-    ceil_mode: bool = False,
-) -> Tensor:
-    """Return the mean of every window.
-
-    Args:
-        input: tensor of shape (N, C, D1 … DM), M from 1 to 3, of any numeric dtype.
-        kernel_dims: M window sizes.
-        stride: step of the window, an int or M ints; None is 1.
-        padding: zeros around the input in the forms of :func:`conv`, smaller than the window.
-        count_include_pad: whether padding cells count in the divisor.
-        ceil_mode: whether a last, partly filled window counts.
-
-    Returns:
-        A tensor of the same dtype with the sizes of :func:`maxpool`; integers floor-divide the
-        exact sum.
-
-    Raises:
-        TripyShapeError: when ranks or lengths do not fit, or nothing would come out.
-        TripyTypeError: for other dtypes, or arguments of another form.
-        TripyValueError: for windows or strides below 1, or bad padding.
-
-    Example:
-        >>> tp.avgpool(tp.reshape(tp.arange(4), (1, 1, 4)), (2,), padding=1).tolist()
-        [[[0.0, 0.5, 1.5, 2.5, 1.5]]]
-    """
-    window = _window(input, kernel_dims, stride, padding, "avgpool")
-    return apply(
-        "avgpool", input, **window, ceil_mode=ceil_mode, count_include_pad=count_include_pad
-    )

@@ -8,8 +8,9 @@ from typing import Any
 from tripy import devices, dtypes, errors, shapes
 from tripy.dtypes import ALL, dtype
 from tripy.graph import Type
-from tripy.ops.elementwise import _literal, cast
+from tripy.ops.elementwise import cast
 from tripy.ops.movement import expand, reshape, to_shape
+from tripy.ops.operands import literal
 from tripy.ops.registry import create, dim_index, hook, primitive, shape_error
 from tripy.shapes import Dim, Size
 from tripy.signature import public
@@ -175,7 +176,7 @@ def _full(sizes: shapes.Shape, value: Any, kind: dtype, place: devices.device) -
                 expected="a number or a rank-0 tensor",
                 argument="value",
             )
-        scalar = _literal(numbers_to_array([value], number, kind).reshape(()), kind, place)
+        scalar = literal(numbers_to_array([value], number, kind).reshape(()), kind, place)
     return expand(scalar, _symbolic(sizes)) if sizes else scalar
 
 

@@ -7,8 +7,8 @@ from typing import Any
 from tripy import dtypes, errors, shapes
 from tripy.dtypes import FLOATS, INTEGERS, MATRIX, NUMERIC
 from tripy.graph import Node, Type, Value, volume
-from tripy.ops.elementwise import adapt_all
 from tripy.ops.movement import unsqueeze
+from tripy.ops.operands import adapt_all
 from tripy.ops.registry import apply, describe, hook, primitive, same_dtypes, shape_error
 from tripy.signature import public
 from tripy.tensor import Tensor

@@ -34,6 +34,7 @@ def apply(name: str, *inputs: Tensor, **attributes: Any) -> Tensor:
     node = Node(record, values, attributes, result, source)
     traced = False
     for value in values:
+        value.uses += 1
         if value.traced:
             traced = True
     place = common_device(values) if values else CPU

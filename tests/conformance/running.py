@@ -1,0 +1,238 @@
+"""Runs the cases of one row and dtype together, in each way that the library offers."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tripy as tp
+from tripy.evaluate import evaluate
+
+from .cases import MODES, Array, Case, Row, Spec, inputs_of
+from .compare import difference
+from .tables import ROWS
+
+DTYPES = {kind.name: kind for kind in vars(tp).values() if isinstance(kind, tp.dtype)}
+
+
+@dataclass(frozen=True)
+class Numbered:
+    """A case with what is needed to make its inputs."""
+
+    row: Row
+    dtype: str
+    number: int
+    case: Case
+
+    def inputs(self, larger: bool = False) -> list[Array]:
+        return inputs_of(self.row.name, self.dtype, self.number, self.case, larger)
+
+
+@functools.cache
+def group(name: str, dtype: str) -> tuple[Numbered, ...]:
+    """The cases of a row that run in a dtype."""
+    row = ROWS[name]
+    numbered = [Numbered(row, dtype, n, c) for n, c in enumerate(row.cases)]
+    return tuple(item for item in numbered if dtype in item.case.dtypes)
+
+
+def groups(mode: str) -> Iterator[tuple[str, str]]:
+    """The (row, dtype) pairs that have something to run in a mode."""
+    for name, row in ROWS.items():
+        for dtype in row.accepts:
+            if any(mode in item.case.modes for item in group(name, dtype)):
+                yield name, dtype
+
+
+# --- exclusions ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Exclusion:
+    """A line of exclusions.txt: what OpenVINO refuses, and words of the reason it gives."""
+
+    name: str
+    dtypes: tuple[str, ...]
+    reason: str
+
+    def covers(self, name: str, dtype: str) -> bool:
+        return self.name in ("*", name) and (self.dtypes == ("*",) or dtype in self.dtypes)
+
+    @property
+    def covered(self) -> list[tuple[str, str]]:
+        """The (row, dtype) pairs that an engine would compute but for this line."""
+        return [
+            (row.name, dtype)
+            for row in ROWS.values()
+            for dtype in row.accepts
+            if row.computes and self.covers(row.name, dtype)
+        ]
+
+
+def read_exclusions() -> list[Exclusion]:
+    lines = (Path(__file__).parent / "exclusions.txt").read_text().splitlines()
+    parts = [[p.strip() for p in line.split("|")] for line in lines if line and line[0] != "#"]
+    return [Exclusion(name, tuple(dtypes.split()), reason) for name, dtypes, reason in parts]
+
+
+EXCLUSIONS = read_exclusions()
+
+
+def is_excluded(item: Numbered, message: str) -> bool:
+    """Whether a refusal is a listed one."""
+    return any(
+        line.reason in message for line in EXCLUSIONS if line.covers(item.row.name, item.dtype)
+    )
+
+
+def may_be_refused(item: Numbered) -> bool:
+    return any(line.covers(item.row.name, item.dtype) for line in EXCLUSIONS)
+
+
+# --- running ---------------------------------------------------------------------------------
+
+
+def _described(item: Numbered, spec: Spec, shape: Sequence[int], dynamic: bool) -> list[Any]:
+    """The dims of an input; the range of a dynamic one holds its size, but not as the optimum."""
+    if not dynamic:
+        return list(shape)
+    dims: list[Any] = []
+    for at, size in enumerate(shape):
+        low = min(size, 1 + at % 2)
+        bounds = (low, size + 2 if size != 1 else 1, size + 3)
+        named = spec.name and at == 0
+        if at in spec.static:
+            bounds = (size, size, size)
+        dims.append(tp.NamedDimension(f"{spec.name}{item.number}", *bounds) if named else bounds)
+    return dims
+
+
+def _flat(result: Any) -> list[Any]:
+    return list(result) if isinstance(result, (tuple, list)) else [result]
+
+
+def _tensors(item: Numbered, arrays: Sequence[Array], taken: Iterator[Any]) -> list[Any]:
+    """The arguments of a case: Parameters for constants, the next inputs for the others."""
+    pairs = zip(item.case.inputs, arrays, strict=True)
+    return [tp.Parameter(array) if spec.constant else next(taken) for spec, array in pairs]
+
+
+def _open(item: Numbered, arrays: Sequence[Array]) -> list[tuple[Spec, Array]]:
+    pairs = zip(item.case.inputs, arrays, strict=True)
+    return [(spec, array) for spec, array in pairs if not spec.constant]
+
+
+def compiled(items: Sequence[Numbered], engine: str, dynamic: bool) -> tp.Executable:
+    """One Executable that returns the results of all cases."""
+
+    def together(*tensors: Any) -> list[Any]:
+        taken = iter(tensors)
+        return [
+            _flat(item.case.run(*_tensors(item, item.inputs(), taken))) for item in items
+        ]
+
+    args = [
+        tp.InputInfo(_described(item, spec, array.shape, dynamic), DTYPES[spec.dtype or item.dtype])
+        for item in items
+        for spec, array in _open(item, item.inputs())
+    ]
+    return tp.compile(together, args=args, engine=engine)
+
+
+Results = list[tuple[Numbered, bool, list[Any]]]  # case, whether larger, its results
+
+
+def run_compiled(items: Sequence[Numbered], engine: str, dynamic: bool) -> Results:
+    executable = compiled(items, engine, dynamic)
+    results: Results = []
+    for larger in (False, True)[: 1 + dynamic]:
+        arrays = [array for item in items for _, array in _open(item, item.inputs(larger))]
+        rows = executable(*arrays)
+        results += [(item, larger, row) for item, row in zip(items, rows, strict=True)]
+    return results
+
+
+def run_eager(items: Sequence[Numbered], threshold: int | None) -> Results:
+    """Evaluates all results at once, so that few programs are built."""
+    results: Results = []
+    for item in items:
+        arrays = item.inputs()
+        tensors = iter([tp.Tensor(array) for _, array in _open(item, arrays)])
+        results.append((item, False, _flat(item.case.run(*_tensors(item, arrays, tensors)))))
+    with tp.config.override(eager_threshold=threshold):
+        evaluate([tensor._value for _, _, row in results for tensor in row])
+    return results
+
+
+RUNNERS: dict[str, Callable[[Sequence[Numbered]], Results]] = {
+    "eager": functools.partial(run_eager, threshold=None),
+    "eager compiled": functools.partial(run_eager, threshold=0),
+    "reference static": functools.partial(run_compiled, engine="reference", dynamic=False),
+    "reference dynamic": functools.partial(run_compiled, engine="reference", dynamic=True),
+    "openvino static": functools.partial(run_compiled, engine="openvino", dynamic=False),
+    "openvino dynamic": functools.partial(run_compiled, engine="openvino", dynamic=True),
+}
+assert tuple(RUNNERS) == MODES
+
+
+def _judge(results: Results, mode: str) -> list[str]:
+    problems = []
+    free = mode not in ("eager", "reference static", "reference dynamic")
+    for item, larger, row in results:
+        for part, tensor in enumerate(row):
+            which = part if item.case.many else None
+            inputs = item.inputs(larger)
+            found = difference(item.case, tensor.numpy(), inputs, item.dtype, which, free)
+            if found:
+                problems.append(f"[{item.number}] {item.case}{' larger' * larger}: {found}")
+    return problems
+
+
+def refusal(item: Numbered, dynamic: bool) -> str | None:
+    """What OpenVINO says when it refuses a case."""
+    try:
+        compiled([item], "openvino", dynamic)
+    except tp.TripyUnsupportedError as problem:
+        return str(problem)
+    return None
+
+
+def check(name: str, dtype: str, mode: str) -> list[str]:
+    """Run the cases of one row and dtype in a mode; return what is wrong."""
+    items = [item for item in group(name, dtype) if mode in item.case.modes]
+    problems: list[str] = []
+    if not mode.startswith("reference") and mode != "eager":
+        items, problems = _accepted(items, mode)
+    if not items:
+        return problems
+    try:
+        return problems + _judge(RUNNERS[mode](items), mode)
+    except Exception:  # find out which case it is
+        return problems + _one_by_one(items, mode)
+
+
+def _accepted(items: list[Numbered], mode: str) -> tuple[list[Numbered], list[str]]:
+    """The cases that OpenVINO takes, and unlisted refusals."""
+    kept, problems = [], []
+    for item in items:
+        message = refusal(item, "dynamic" in mode) if may_be_refused(item) else None
+        if message is None:
+            kept.append(item)
+        elif not is_excluded(item, message):
+            problems.append(f"[{item.number}] {item.case}: unlisted refusal: {message}")
+    return kept, problems
+
+
+def _one_by_one(items: Sequence[Numbered], mode: str) -> list[str]:
+    problems = []
+    for item in items:
+        try:
+            problems += _judge(RUNNERS[mode]([item]), mode)
+        except Exception as problem:
+            lines = str(problem).strip().splitlines()
+            text = " ".join(lines[:8])[:600]
+            problems.append(f"[{item.number}] {item.case}: {type(problem).__name__}: {text}")
+    return problems or ["the cases fail together, but not one by one"]

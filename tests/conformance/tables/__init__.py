@@ -1,0 +1,12 @@
+"""The rows of every public operation, by name."""
+
+from __future__ import annotations
+
+from ..cases import Row
+from . import create, elementwise, index, matrix, movement, reduce, window
+
+ROWS: dict[str, Row] = {
+    row.name: row
+    for table in (create, elementwise, reduce, movement, index, matrix, window)
+    for row in table.ROWS
+}

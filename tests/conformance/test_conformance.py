@@ -1,0 +1,117 @@
+"""Every public operation, in every accepted dtype, on every engine, against NumPy in float64."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import tripy as tp
+
+from .cases import ALL, MODES, Case, inputs_of
+from .running import DTYPES, EXCLUSIONS, Exclusion, check, group, groups, is_excluded, refusal
+from .tables import ROWS
+
+#: Public names that are no operations.
+NO_OPERATIONS = frozenset(
+    [*DTYPES, "floating", "integer", "dtype", "device", "devices", "types", "config", "logger"]
+    + ["__version__", "compile", "Executable", "InputInfo", "DimensionInputInfo", "Bounds"]
+    + ["NamedDimension", "Tensor", "DimensionSize", "Module", "Parameter"]
+    + [name for name in tp.__all__ if name.startswith("Tripy")]
+)
+RUNS = [(name, dtype, mode) for mode in MODES for name, dtype in groups(mode)]
+
+
+@pytest.mark.parametrize(("name", "dtype", "mode"), RUNS)
+def test_results_are_right(name: str, dtype: str, mode: str) -> None:
+    problems = check(name, dtype, mode)
+    assert not problems, "\n".join(problems)
+
+
+def test_every_operation_has_a_row() -> None:
+    operations = {row.public for row in ROWS.values()}
+    assert sorted(set(tp.__all__) - NO_OPERATIONS - operations) == []
+    assert NO_OPERATIONS.isdisjoint(operations)
+
+
+REFUSED = [
+    (name, dtype)
+    for name, row in ROWS.items()
+    for dtype in ALL
+    if dtype not in (*row.accepts, *row.elsewhere)
+]
+
+
+@pytest.mark.parametrize(("name", "dtype"), REFUSED)
+def test_other_dtypes_are_refused(name: str, dtype: str) -> None:
+    case = ROWS[name].cases[0]
+    arrays = inputs_of(name, dtype, 0, case)
+    tensors = [tp.Tensor(array) for array in arrays]
+    with pytest.raises(tp.TripyTypeError):
+        case.run(*tensors)
+
+
+DECLARED = [(row.name, name) for row in ROWS.values() for name in row.parameters]
+
+
+@pytest.mark.parametrize(("name", "parameter"), DECLARED)
+def test_declared_dtypes_are_those_of_the_table(name: str, parameter: str) -> None:
+    declared: dict[str, Any] = getattr(tp, ROWS[name].public).__tripy_dtypes__
+    assert sorted(kind.name for kind in declared[parameter]) == sorted(ROWS[name].accepts)
+
+
+def test_every_accepted_dtype_has_a_case() -> None:
+    lacking = [(n, d) for n, row in ROWS.items() for d in row.accepts if not row.of(d)]
+    assert lacking == []
+
+
+# --- exclusions ------------------------------------------------------------------------------
+
+LISTED = [(line, name, dtype) for line in EXCLUSIONS for name, dtype in line.covered]
+
+
+@pytest.mark.parametrize(("line", "name", "dtype"), LISTED)
+def test_listed_exclusions_are_needed(line: Exclusion, name: str, dtype: str) -> None:
+    messages = (
+        refusal(item, dynamic)
+        for item in group(name, dtype)
+        for dynamic in (False, True)
+        if any("openvino" in mode for mode in item.case.modes)
+    )
+    assert any(line.reason in message for message in messages if message)
+
+
+def test_exclusions_name_rows() -> None:
+    assert all(line.covered for line in EXCLUSIONS)
+
+
+# --- what only eager code does ---------------------------------------------------------------
+
+OUTSIDE: dict[str, Any] = {
+    "gather": lambda x, i: tp.gather(x, 0, i),
+    "take_along_dim": lambda x, i: tp.take_along_dim(x, 0, i),
+    "x[i]": lambda x, i: x[i],
+    "x[i, i]": lambda x, i: tp.stack([x, x])[i * 0, i],
+}
+
+
+@pytest.mark.parametrize("value", [3, -4, 127, -128])
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_an_index_out_of_range_is_an_error_of_eager_code(name: str, value: int) -> None:
+    x, index = tp.Tensor([1.0, 2.0, 3.0]), tp.Tensor([0, value], tp.int8)
+    with pytest.raises(tp.TripyIndexError):
+        OUTSIDE[name](x, index).eval()
+
+
+def test_a_negative_exponent_is_an_error_of_eager_code() -> None:
+    x = tp.Tensor([1, 2, 3])
+    with pytest.raises(tp.TripyValueError):
+        (x ** tp.Tensor([1, -1, 2])).eval()
+    with pytest.raises(tp.TripyValueError):
+        x ** -1
+
+
+def test_division_by_the_number_zero_is_an_error() -> None:
+    x = tp.Tensor([1, 2, 3])
+    for operation in (lambda: x // 0, lambda: x % 0):
+        with pytest.raises(tp.TripyValueError):
+            operation()
