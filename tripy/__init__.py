@@ -109,10 +109,10 @@ from tripy.ops.reduce import min as min
 from tripy.ops.reduce import prod as prod
 from tripy.ops.reduce import softmax as softmax
 from tripy.ops.reduce import sum as sum
-from tripy.shapes import Bounds as Bounds
-from tripy.shapes import DimensionInputInfo as DimensionInputInfo
-from tripy.shapes import InputInfo as InputInfo
-from tripy.shapes import NamedDimension as NamedDimension
+from tripy.inputs import Bounds as Bounds
+from tripy.inputs import DimensionInputInfo as DimensionInputInfo
+from tripy.inputs import InputInfo as InputInfo
+from tripy.inputs import NamedDimension as NamedDimension
 from tripy.tensor import DimensionSize as DimensionSize
 from tripy.tensor import Tensor as Tensor
 

@@ -15,8 +15,9 @@ from tripy.dtypes import dtype
 from tripy.engines import base
 from tripy.executable import Executable, InputLeaf, Parameters, output_plan
 from tripy.graph import Graph, Value
+from tripy.inputs import DimensionInputInfo, InputInfo
 from tripy.nn.module import Module
-from tripy.shapes import DimensionInputInfo, InputInfo, Size
+from tripy.shapes import Size
 from tripy.signature import public
 from tripy.structure import Slot
 from tripy.tensor import DimensionSize, Tensor, is_tensor_like, make_size, wrap

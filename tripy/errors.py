@@ -175,7 +175,7 @@ def did_you_mean(name: object, known: Iterable[object]) -> str | None:
     """Return a hint at names that are close to a wrong one, or None."""
     import difflib  # only needed here, and not cheap to import
 
-    close = difflib.get_close_matches(str(name), [str(k) for k in known], 3, 0.7)
+    close = difflib.get_close_matches(str(name), [str(k) for k in known], 2)
     return "did you mean " + " or ".join(map(repr, close)) + "?" if close else None
 
 

@@ -13,7 +13,7 @@ from tripy.config import config
 from tripy.devices import device
 from tripy.engines.base import Options, Program
 from tripy.graph import Graph, Value, bind, shape_text
-from tripy.shapes import DimensionInputInfo, InputInfo
+from tripy.inputs import DimensionInputInfo, InputInfo
 from tripy.structure import Slot
 from tripy.tensor import DimensionSize, Tensor, from_array, is_tensor_like, wrap
 from tripy.verify import Report, compare, tolerances
@@ -335,12 +335,8 @@ class Executable:
                 errors.TripyTypeError,
                 f"the input {check.path!r} is no {_noun(check)}.",
                 received=errors.describe(leaf),
-                expected="an int or a tp.DimensionSize"
-                if isinstance(check.info, DimensionInputInfo)
-                else "a Tensor, a NumPy array or a DLPack object",
-                fix="wrap numbers and lists in tp.Tensor(…)"
-                if is_tensor_like(leaf)
-                else f"pass a {_noun(check)}",
+                expected=_EXPECTED[_noun(check)],
+                fix=_FIX[_noun(check)],
                 argument=structure.keys_of(check.path),
             )
         if config.enable_input_validation:
@@ -391,6 +387,13 @@ class Executable:
         for condition in self._graph.conditions:
             if not condition.holds(values):
                 raise _broken_condition(condition, values)
+
+
+_EXPECTED = {
+    "size": "an int or a tp.DimensionSize",
+    "tensor": "a Tensor, a NumPy array or a DLPack object",
+}
+_FIX = {"size": "pass an int", "tensor": "wrap numbers and lists in tp.Tensor(…)"}
 
 
 def _noun(check: _Check) -> str:

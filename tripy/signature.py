@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from tripy import errors
+from tripy import errors, shapes
 from tripy.config import config
 from tripy.devices import device
 from tripy.dtypes import ALL, dtype, suggestion
@@ -364,3 +364,13 @@ def _dtype_fix(name: str, kind: dtype, accepted: Sequence[dtype]) -> str:
 
 
 BY_BOOL = ALL[-1]
+
+# These come earlier in the import order, so they are checked from here.
+for _class in (
+    device,
+    shapes.Bounds,
+    shapes.NamedDimension,
+    shapes.InputInfo,
+    shapes.DimensionInputInfo,
+):
+    _class.__init__ = public(_class.__name__)(_class.__init__)

@@ -576,6 +576,15 @@ class DimensionSize(Tensor):
     @public("DimensionSize")
     def __init__(self, data: int, name: str | None = None) -> None:
         size = int(data)
+        if not -shapes.LARGEST <= size <= shapes.LARGEST:
+            raise errors.error(
+                errors.TripyValueError,
+                "a size does not fit int32.",
+                received=errors.brief(data),
+                expected=f"at most {shapes.LARGEST}",
+                fix="use a smaller size",
+                argument="data",
+            )
         object.__setattr__(self, "_size", size)
         self._adopt(to_value(size, dtypes.int32, CPU), name)
 

@@ -112,7 +112,7 @@ class Module:
             raise errors.error(
                 errors.TripyTypeError,
                 f"{name} defines no forward method.",
-                received=f"a {name}",
+                received=f"{name}()",
                 expected="a module with a forward method",
                 fix=f"define forward(self, …) in the class {name}",
             )
@@ -302,7 +302,7 @@ def _does_not_fit(
     strict: bool,
 ) -> errors.TripyStateDictError:
     lists = (("missing", missing), ("unexpected", unexpected)) if strict else ()
-    parts = [f"{title} {', '.join(_sorted(names))}" for title, names in lists if names]
+    parts = [f"{title} {', '.join(map(str, _sorted(names)))}" for title, names in lists if names]
     parts += [f"{name} of {got}" for name, got, _ in mismatched]
     wanted = [f"{name} of {expected}" for name, _, expected in mismatched]
     result = errors.error(

@@ -84,4 +84,10 @@ class Sequential(Module):
 
     def __getattr__(self, name: str) -> Any:
         members = self.__dict__.get("members", {})
-        return members[name] if name in members else super().__getattr__(name)
+        if name in members:
+            return members[name]
+        known = (*members, *dir(type(self)))
+        hint = (
+            errors.did_you_mean(name, known) or f"its members are {', '.join(map(repr, members))}"
+        )
+        raise errors.unknown_attribute("Sequential", name, known, hint if members else None)
