@@ -42,8 +42,7 @@ class _Trace:
             raise errors.error(
                 errors.TripyValueError,
                 f"two inputs are called {path!r}.",
-                received="inputs "
-                + ", ".join(leaf.path for leaf in (*self.leaves, InputLeaf(path, info))),
+                received=", ".join([*(leaf.path for leaf in self.leaves), path]),
                 expected="a name of its own for every input",
                 fix="rename a parameter of the function",
                 argument="args",
@@ -227,9 +226,7 @@ def _parameter_names(func: Any) -> dict[int, str]:
 
 
 def _warn_about_defaults(graph: Graph) -> None:
-    names = [
-        graph.names.get(id(v), f"a parameter of shape {v.shape}") for v in graph.values if v.default
-    ]
+    names = [graph.names.get(id(v)) or _own_name(v) for v in graph.values if v.default]
     if names:
         shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
         _logger.warning(
@@ -237,6 +234,11 @@ def _warn_about_defaults(graph: Graph) -> None:
             "load_state_dict before compiling.",
             shown,
         )
+
+
+def _own_name(value: Value) -> str:
+    owner = value.owner() if value.owner is not None else None
+    return f"a parameter of shape {value.shape}" if owner is None else owner.name
 
 
 def _choose_engine(requested: str | None, graph: Graph, options: base.Options) -> base.Engine:
@@ -258,9 +260,10 @@ def _choose_engine(requested: str | None, graph: Graph, options: base.Options) -
             return engine
         reasons.append(base.describe_refusals(name, refusals))
     able = [n for n in base.NAMES if n not in names and base.is_installed(n)]
+    problem = "\n  ".join(reasons)
     raise errors.error(
         errors.TripyUnsupportedError,
-        "\n  ".join(reasons) + ".",
+        problem if "\n" in problem else f"{problem}.",
         received=f"engine={requested!r}, precision={options.precision!r}",
         expected="an engine that takes the whole graph in this precision",
         fix=f"use engine={able[-1]!r}" if able else "leave out precision",

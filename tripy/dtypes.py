@@ -32,6 +32,8 @@ class dtype(type):
         raise errors.error(
             errors.TripyTypeError,
             f"the data type {cls.name} cannot be called.",
+            received=f"tp.{cls.name}({', '.join(map(errors.brief, args))})",
+            expected=f"tp.{cls.name}, without a call",
             fix=f"write tp.Tensor(data, dtype=tp.{cls.name}) or tp.cast(tensor, tp.{cls.name})",
         )
 

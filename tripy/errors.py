@@ -14,7 +14,9 @@ from tripy.source import Api as Api
 from tripy.source import ArgumentPath as ArgumentPath
 from tripy.source import (
     Call,
+    Path,
     api_of,
+    argument_text,
     arguments_of,
     path_of,
     show_source,
@@ -191,6 +193,16 @@ def _all_information(call: Call, api: Api | None) -> list[str]:
     return [*lines, "  called from:", *frames] if frames else lines
 
 
+def _in_the_users_words(fix: str | None, source: Source, path: Path, api: Api | None) -> str | None:
+    """Write what the user wrote in place of the parameter's name: ``tp.cast(input, …)``."""
+    if fix is None or api is None or len(path) != 1 or f"({path[0]}" not in fix:
+        return fix
+    text = argument_text(source, path, api) or str(path[0])
+    for end in (",", ")", " "):
+        fix = fix.replace(f"({path[0]}{end}", f"({text}{end}")
+    return fix
+
+
 ErrorT = TypeVar("ErrorT", bound=TripyException)
 
 
@@ -221,6 +233,7 @@ def error(
     call = user_call()
     api = api_of(call)
     path = path_of(argument, culprit, call, api) if api is not None else ()
+    fix = _in_the_users_words(fix, call.source, path, api)
     late = source is not None
     title = f"{api.title}: " if not late and api and api.title and call.source else ""
     lines = [title + problem, *show_source(call.source if source is None else source, path, api)]

@@ -87,7 +87,7 @@ class Executable:
         device: where it runs and where results are.
         precision: lowest arithmetic used inside for float32 work.
         input_infos: leaf name → InputInfo or DimensionInputInfo.
-        output_infos: leaf path → InputInfo of the results; sizes are bounds.
+        output_infos: leaf path → InputInfo (of sizes: DimensionInputInfo) of the results.
 
     Raises:
         TripyTypeError: when called with wrong arguments, containers or dtypes.
@@ -154,7 +154,7 @@ class Executable:
         return {leaf.path: leaf.info for leaf in self._leaves}
 
     @property
-    def output_infos(self) -> dict[str, InputInfo]:
+    def output_infos(self) -> dict[str, InputInfo | DimensionInputInfo]:
         """Leaf path → dtype and bounds of the sizes of the results."""
         return {p: _info_of(v) for p, v in zip(self._paths, self._graph.outputs)}
 
@@ -355,7 +355,8 @@ class Executable:
             )
         bounds = _bounds_of(check.info)
         if array.ndim != len(bounds):
-            raise _wrong_size(check, array, f"rank {array.ndim}", f"rank {len(bounds)}")
+            received = f"shape {array.shape} of rank {array.ndim}"
+            raise _wrong_size(check, array, received, f"rank {len(bounds)}")
         for dim, (low, high) in enumerate(bounds):
             if not low <= array.shape[dim] <= high:
                 received = f"size {array.shape[dim]} in dim {dim} of shape {array.shape}"
@@ -455,11 +456,12 @@ def _broken_condition(
     condition: shapes.Condition, values: dict[str, int]
 ) -> errors.TripyShapeError:
     left, right = (shapes.evaluate(s, values) for s in (condition.left, condition.right))
-    sizes = ", ".join(f"{name} = {value}" for name, value in values.items())
+    sizes = {str(condition.left): left, str(condition.right): right} | values
+    shown = (f"{size} = {value}" for size, value in sizes.items() if size != str(value))
     return errors.error(
         errors.TripyShapeError,
         f"{condition.message}.",
-        received=f"{condition.left} = {left} and {condition.right} = {right}, with {sizes}",
+        received=", ".join(shown),
         expected=f"{condition.left} {condition.relation} {condition.right}",
         fix="pass inputs whose sizes fit together",
         source=condition.source,
@@ -472,12 +474,17 @@ def _bounds_of(info: InputInfo | DimensionInputInfo) -> list[tuple[int, int]]:
     return list(zip(info.shape_bounds.min, info.shape_bounds.max))
 
 
-def _info_of(value: Value) -> InputInfo:
-    rows = []
-    for size in value.shape:
-        low, high = shapes.bounds(size)
-        rows.append((max(low, 0), max(shapes.optimum(size), 0), max(high, 0)))
-    return InputInfo([tuple(sorted(row)) for row in rows], value.dtype)
+def _info_of(value: Value) -> InputInfo | DimensionInputInfo:
+    node = value.node
+    if node is not None and node.primitive.name == "size":  # a DimensionSize
+        return DimensionInputInfo(_possible(node.attributes["size"]))
+    return InputInfo([_possible(size) for size in value.shape], value.dtype)
+
+
+def _possible(size: shapes.Size) -> tuple[int, ...]:
+    """Return (min, opt, max) of a size."""
+    low, high = shapes.bounds(size)
+    return tuple(sorted(max(bound, 0) for bound in (low, shapes.optimum(size), high)))
 
 
 def _value_text(info: InputInfo | DimensionInputInfo, value: Value, shown: set[str]) -> str:

@@ -260,6 +260,30 @@ class Graph:
         return names
 
 
+def specialise(graph: Graph, sizes: Mapping[str, int]) -> Graph:
+    """Return a copy of a dynamic graph in which every symbol has its value."""
+    copies: dict[int, Value] = {}
+
+    def fixed(value: Value) -> Value:
+        node = value.node
+        shape = shapes.substitute(value.shape, sizes)
+        if value.data is not None or (node is not None and value.is_leaf):
+            return value
+        copy = Value(value.dtype, shape, value.device, source=value.source)
+        if node is not None:
+            inputs = tuple(copies[id(i)] for i in node.inputs)
+            attributes = {k: shapes.substitute(v, sizes) for k, v in node.attributes.items()}
+            result = (value.dtype, shape)
+            copy.node = Node(node.primitive, inputs, attributes, result, node.source)
+        return copy
+
+    for value in (*graph.inputs, *graph.values):
+        if id(value) not in copies:
+            copies[id(value)] = fixed(value)
+    inputs, outputs = ([copies[id(v)] for v in vs] for vs in (graph.inputs, graph.outputs))
+    return Graph.build(inputs, outputs)
+
+
 def bind(
     symbols: Mapping[str, tuple[int, int | None]],
     input_shapes: Sequence[Sequence[int]],

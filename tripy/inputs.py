@@ -8,6 +8,7 @@ from typing import Any
 
 from tripy import dtypes, errors
 from tripy.shapes import as_size
+from tripy.signature import public
 
 
 @dataclass(frozen=True)
@@ -28,23 +29,30 @@ class Bounds:
         return bool(self.min == self.opt == self.max)
 
 
-def _checked_bounds(values: Sequence[Any], what: str, argument: str) -> tuple[int, int, int]:
+def _checked_bounds(
+    values: Sequence[Any], what: str, argument: errors.ArgumentPath
+) -> tuple[int, int, int]:
     sizes = [as_size(value) for value in values]
-    if not all(isinstance(size, int) for size in sizes):
-        raise errors.error(
-            errors.TripyTypeError,
-            f"the bounds of {what} must be integers.",
-            received=repr(tuple(values)),
-            expected="(min, opt, max) as ints",
-            argument=argument,
-        )
+    for value, size in zip(values, sizes):
+        if not isinstance(size, int):
+            raise errors.error(
+                errors.TripyTypeError,
+                f"the bounds of {what} must be integers.",
+                received=errors.describe(value),
+                expected="(min, opt, max) as ints",
+                fix="write three ints, such as (1, 8, 64)",
+                argument=argument,
+                culprit=value,
+            )
     if len(sizes) != 3 or not 0 <= sizes[0] <= sizes[1] <= sizes[2]:  # type: ignore[operator]
         raise errors.error(
             errors.TripyValueError,
-            f"the bounds of {what} are not in order.",
-            received=repr(tuple(values)),
-            expected="three integers with 0 <= min <= opt <= max",
+            f"the bounds of {what} are {'not in order' if len(sizes) == 3 else 'not three'}.",
+            received=errors.brief(tuple(values)),
+            expected="(min, opt, max) with 0 <= min <= opt <= max",
+            fix="write, for example, (1, 8, 64); opt is the size to tune for",
             argument=argument,
+            culprit=values,
         )
     return tuple(sizes)  # type: ignore[return-value]
 
@@ -69,14 +77,8 @@ class NamedDimension:
 
     __slots__ = ("bounds", "name")
 
+    @public("NamedDimension")
     def __init__(self, name: str, min: int, opt: int, max: int) -> None:
-        if not isinstance(name, str):
-            raise errors.error(
-                errors.TripyTypeError,
-                "the name of a dimension must be a string.",
-                received=repr(name),
-                argument="name",
-            )
         self.name = name
         self.bounds = Bounds(*_checked_bounds((min, opt, max), f"dimension {name!r}", "min"))
 
@@ -109,17 +111,9 @@ class InputInfo:
 
     __slots__ = ("dimension_names", "dtype", "shape_bounds")
 
-    def __init__(self, shape: Any, dtype: Any) -> None:
-        if isinstance(dtype, dtypes.dtype) and dtype in dtypes.ALL:
-            self.dtype = dtype
-        else:
-            raise errors.error(
-                errors.TripyTypeError,
-                "dtype must be a tripy data type.",
-                received=repr(dtype),
-                expected=dtypes.suggestion(dtype),
-                argument="dtype",
-            )
+    @public("InputInfo")
+    def __init__(self, shape: Any, dtype: dtypes.dtype) -> None:
+        self.dtype = dtype
         single = as_size(shape) is not None or isinstance(shape, NamedDimension)
         dims = [shape] if single else shape
         if not isinstance(dims, (list, tuple)):
@@ -160,8 +154,9 @@ def _wrong_dim(received: object, argument: errors.ArgumentPath) -> errors.TripyT
     return errors.error(
         errors.TripyTypeError,
         "a dim of this shape is not understood.",
-        received=f"{received!r} of type {type(received).__name__}",
+        received=errors.describe(received),
         expected="an int, a (min, opt, max) tuple or a tp.NamedDimension",
+        fix="write sizes such as (3, 224, 224), or (1, 8, 64) in place of a size that varies",
         argument=argument,
     )
 
@@ -174,7 +169,16 @@ def _dim_bounds(dim: Any, index: int) -> tuple[int, int, int]:
     size = as_size(dim)
     if not isinstance(size, int):
         raise _wrong_dim(dim, ("shape", index))
-    return _checked_bounds((size,) * 3, f"dim {index}", "shape")
+    if size < 0:
+        raise errors.error(
+            errors.TripyValueError,
+            f"the size of dim {index} is negative.",
+            received=str(size),
+            expected="a size >= 0",
+            fix="write (min, opt, max), such as (1, 8, 64), for a size that varies",
+            argument=("shape", index),
+        )
+    return size, size, size
 
 
 class DimensionInputInfo:
@@ -194,9 +198,8 @@ class DimensionInputInfo:
 
     __slots__ = ("value_bounds",)
 
-    def __init__(self, value_bounds: Any) -> None:
-        if not isinstance(value_bounds, (list, tuple)):
-            raise _wrong_dim(value_bounds, "value_bounds")
+    @public("DimensionInputInfo")
+    def __init__(self, value_bounds: Sequence[Any]) -> None:
         low, opt, high = _checked_bounds(value_bounds, "the value", "value_bounds")
         self.value_bounds = Bounds((low,), (opt,), (high,))
 

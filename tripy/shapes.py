@@ -212,18 +212,24 @@ def mod(a: Size, b: Size) -> Size:
 
 def minimum(a: Size, b: Size) -> Size:
     """Return the smaller size; decided at once where the bounds decide it."""
-    less = known_less_equal(a, b)
-    if less is not None:
-        return a if less else b
-    return _function("min", *sorted((a, b), key=str))
+    if known_less_equal(a, b):
+        return a
+    return b if known_less_equal(b, a) else _function("min", *sorted((a, b), key=str))
 
 
 def maximum(a: Size, b: Size) -> Size:
     """Return the larger size; decided at once where the bounds decide it."""
-    less = known_less_equal(a, b)
-    if less is not None:
-        return b if less else a
-    return _function("max", *sorted((a, b), key=str))
+    if known_less_equal(a, b):
+        return b
+    return a if known_less_equal(b, a) else _function("max", *sorted((a, b), key=str))
+
+
+def wrap(position: Size, size: Size) -> Size:
+    """Return a position counted from the front; negative ones count from the end."""
+    negative = known_less_equal(position, -1)
+    if negative is None:
+        return _function("wrap", position, size)
+    return position + size if negative else position
 
 
 def product(sizes: Iterable[Size]) -> Size:
@@ -271,6 +277,10 @@ def _broadcast_bounds(a: Bound, b: Bound) -> Bound:
     return min(a[0], b[0]), max(a[1], b[1])
 
 
+def _wrap_bounds(a: Bound, b: Bound) -> Bound:
+    return min(max(a[0], 0), a[0] + b[0]), max(a[1], b[1] - 1)
+
+
 class _Rule(NamedTuple):
     value: Callable[[int, int], int]
     bounds: Callable[[Bound, Bound], Bound]
@@ -281,6 +291,7 @@ _FUNCTIONS = {
     "mod": _Rule(lambda a, b: a % b if b else 0, _mod_bounds),
     "min": _Rule(min, _corner_bounds(min)),
     "max": _Rule(max, _corner_bounds(max)),
+    "wrap": _Rule(lambda a, b: a + b if a < 0 else a, _wrap_bounds),
     "broadcast": _Rule(_broadcast, _broadcast_bounds),
 }
 
@@ -403,6 +414,10 @@ class Condition(NamedTuple):
 _RELATIONS: dict[str, tuple[Callable[[Size, Size], bool | None], Callable[[int, int], bool]]] = {
     "==": (known_equal, lambda a, b: a == b),
     "<=": (known_less_equal, lambda a, b: a <= b),
+    "stretches to": (
+        lambda a, b: _known_any(known_equal(a, b), known_equal(a, 1)),
+        lambda a, b: a in (b, 1),
+    ),
     "broadcasts with": (
         lambda a, b: None if known_equal(a, b) is None or _may_be_one(a, b) else known_equal(a, b),
         lambda a, b: a == b or a == 1 or b == 1,
@@ -410,6 +425,12 @@ _RELATIONS: dict[str, tuple[Callable[[Size, Size], bool | None], Callable[[int, 
 }
 
 open_conditions: ContextVar[list[Condition] | None] = ContextVar("tripy_conditions", default=None)
+
+
+def _known_any(*outcomes: bool | None) -> bool | None:
+    if any(outcomes):
+        return True
+    return None if None in outcomes else False
 
 
 def _may_be_one(a: Size, b: Size) -> bool:

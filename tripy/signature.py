@@ -11,10 +11,10 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from tripy import errors, shapes
+from tripy import errors
 from tripy.config import config
 from tripy.devices import device
-from tripy.dtypes import ALL, dtype, suggestion
+from tripy.dtypes import ALL, BY_NAME, dtype, suggestion
 from tripy.errors import Api
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
@@ -101,6 +101,9 @@ class _Problem(NamedTuple):
     fix: str
     argument: errors.ArgumentPath | None = None
     culprit: object = errors.NOTHING
+
+    def named_fix(self) -> str:
+        return f"{self.argument}: {self.fix}" if isinstance(self.argument, str) else self.fix
 
 
 class _Parameter(NamedTuple):
@@ -225,14 +228,15 @@ def _wrong_call(
         errors.TripyTypeError,
         "; ".join(problem.text for problem in found) + ".",
         received=", ".join(dict.fromkeys(problem.received for problem in found)),
-        expected=_shown(_api.title, signature),
-        fix="; ".join(problem.fix for problem in found),
+        expected=call_text(_api.title, signature),
+        fix="; ".join(p.fix if len(found) == 1 else p.named_fix() for p in found),
         argument=first.argument,
         culprit=first.culprit,
     )
 
 
-def _shown(title: str, signature: inspect.Signature) -> str:
+def call_text(title: str, signature: inspect.Signature) -> str:
+    """Return how a call is written, without annotations."""
     kept = [p for p in signature.parameters.values() if p.name != "self"]
     plain = [p.replace(annotation=p.empty) for p in kept]
     return f"{title}{signature.replace(parameters=plain, return_annotation=signature.empty)}"
@@ -358,19 +362,13 @@ def _check_dtype(parameter: _Parameter, value: Any, _api: Api) -> None:
 
 def _dtype_fix(name: str, kind: dtype, accepted: Sequence[dtype]) -> str:
     if accepted == (BY_BOOL,):
-        return f"compare with 0 first, e.g. {name} != 0, or tp.cast({name}, tp.bool)"
-    choice = next((k for k in accepted if k.name in ("float32", "int32")), accepted[0])
+        return f"compare first: ({name} != 0), or tp.cast({name}, tp.bool)"
+    preferred = ("int32", "float32") if kind is BY_BOOL else ("float32", "int32")
+    choice = next((BY_NAME[k] for k in preferred if BY_NAME[k] in accepted), accepted[0])
     return f"tp.cast({name}, tp.{choice.name})"
 
 
 BY_BOOL = ALL[-1]
 
-# These come earlier in the import order, so they are checked from here.
-for _class in (
-    device,
-    shapes.Bounds,
-    shapes.NamedDimension,
-    shapes.InputInfo,
-    shapes.DimensionInputInfo,
-):
-    _class.__init__ = public(_class.__name__)(_class.__init__)
+# Devices come earlier in the import order, so they are checked from here.
+setattr(device, "__init__", public("device")(device.__init__))  # noqa: B010

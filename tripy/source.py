@@ -265,7 +265,7 @@ def _parts(node: Any) -> dict[str, ast.AST]:
     """Return the operands of anything but a call."""
     match node:
         case ast.BinOp():
-            return {"lhs": node.left, "rhs": node.right}
+            return {"lhs": node.left, "rhs": node.right, "input": node.left, "other": node.right}
         case ast.AugAssign():
             return {"lhs": node.target, "rhs": node.value}
         case ast.Compare():
@@ -341,6 +341,18 @@ def location(source: Source) -> str:
 
 def _location(code: CodeType, line: int) -> str:
     return f"{code.co_filename}:{line}, in {code.co_name}"
+
+
+def argument_text(source: Source, path: Path, api: Api) -> str | None:
+    """Return what the user wrote for an argument, where that is short."""
+    span = _instruction_span(*source[0]) if source else None
+    if span is None:
+        return None
+    filename = source[0][0].co_filename
+    inner = _argument_span(filename, span, path, api)
+    line = linecache.getline(filename, inner.line).encode()[inner.column : inner.end_column]
+    is_short = inner != span and inner.line == inner.end_line and len(line) <= 30
+    return line.decode(errors="replace") if is_short else None
 
 
 def show_source(source: Source, path: Path = (), api: Api | None = None) -> list[str]:

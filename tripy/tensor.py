@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import ctypes
 import itertools
 import sys
 import weakref
@@ -222,16 +224,14 @@ class Tensor:
             )
         exported = self._host()
         if self.dtype is dtypes.bfloat16:
-            raise errors.error(
-                errors.TripyTypeError,
-                "NumPy cannot export bfloat16 through DLPack.",
-                fix="use tensor.numpy(), or tp.cast(tensor, tp.float32) first",
-            )
+            exported = exported.view(np.int16)
         if max_version is None or max_version < (1, 0):  # older consumers know no read-only flag
-            return exported.__dlpack__(stream=stream)
-        return exported.__dlpack__(
-            stream=stream, max_version=max_version, dl_device=dl_device, copy=copy
-        )
+            capsule = exported.__dlpack__(stream=stream)
+        else:
+            capsule = exported.__dlpack__(
+                stream=stream, max_version=max_version, dl_device=dl_device, copy=copy
+            )
+        return _as_bfloat16(capsule) if self.dtype is dtypes.bfloat16 else capsule
 
     def __dlpack_device__(self) -> tuple[int, int]:
         return self._host().__dlpack_device__()  # type: ignore[no-any-return]
@@ -279,7 +279,17 @@ class Tensor:
 
     def __int__(self) -> int:
         self._require_one("int()")
-        return int(self.item())
+        number = self.item()
+        if number != number or number in (float("inf"), float("-inf")):
+            raise errors.error(
+                errors.TripyValueError,
+                "int() needs a finite number.",
+                received=str(number),
+                expected="a finite number",
+                fix="test it first, for example with math.isfinite(tensor.item())",
+                argument="self",
+            )
+        return int(number)
 
     def __float__(self) -> float:
         self._require_one("float()")
@@ -350,10 +360,10 @@ class Tensor:
     __hash__ = object.__hash__
 
     def __copy__(self) -> Tensor:
-        return wrap(self._value)
+        return wrap(self._value, type(self))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
-        return wrap(self._value, type(self))
+        return copy.copy(self)
 
     def __reduce__(self) -> Any:
         raise errors.error(
@@ -597,6 +607,9 @@ class DimensionSize(Tensor):
     def __index__(self) -> int:
         return int(self)
 
+    def __copy__(self) -> DimensionSize:
+        return make_size(self._size)
+
 
 def make_size(size: Size) -> DimensionSize:
     """Return the DimensionSize of a size."""
@@ -692,6 +705,17 @@ IntLike = Union[int, DimensionSize]
 ShapeLike = Union[Sequence[IntLike], IntLike]
 
 
+def _as_bfloat16(capsule: Any) -> Any:
+    """Rewrite the type code of exported int16 elements, because NumPy exports no bfloat16."""
+    is_versioned = "dltensor_versioned" in repr(capsule)
+    name = b"dltensor_versioned" if is_versioned else b"dltensor"
+    pointer = ctypes.pythonapi.PyCapsule_GetPointer
+    pointer.restype, pointer.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes.c_char_p)
+    tensor = pointer(capsule, name) + (32 if is_versioned else 0)  # the DLTensor in its manager
+    ctypes.c_uint8.from_address(tensor + 20).value = 4  # kDLBfloat, after data, device and ndim
+    return capsule
+
+
 # --- host data -------------------------------------------------------------------------------
 
 
@@ -719,7 +743,8 @@ def to_value(data: Any, kind: dtype | None, place: device) -> Value:
     else:
         array = from_array(data)
         if kind is not None and dtypes.to_numpy(kind) != array.dtype:
-            array = HOOKS["cast_array"](array, kind)
+            with np.errstate(over="ignore"):
+                array = HOOKS["cast_array"](array, kind)
     found = dtypes.from_numpy(array.dtype)
     assert found is not None
     return Value(found, array.shape, place, data=array, source=errors.capture())
@@ -788,6 +813,9 @@ def number_kind(leaf: Any) -> type | None:
     for kind, numpy_kind in ((bool, np.bool_), (int, np.integer), (float, np.floating)):
         if isinstance(leaf, (kind, numpy_kind)):
             return kind
+    if isinstance(leaf, np.generic):
+        known = dtypes.from_numpy(leaf.dtype)
+        return None if known is None else int if known is dtypes.int4 else float
     return int if is_size(leaf) else None
 
 
@@ -833,11 +861,17 @@ def numbers_to_array(leaves: list[Any], widest: type, kind: dtype) -> Any:
                     culprit=leaf,
                 )
         return np.array(leaves, np.int64).astype(dtypes.to_numpy(kind))
-    if widest is int and kind in dtypes.FLOATS:
-        return np.array([float(leaf) for leaf in leaves]).astype(dtypes.to_numpy(kind))
     if widest is bool:
         return np.array(leaves, np.bool_).astype(dtypes.to_numpy(kind))
-    return HOOKS["cast_array"](np.array(leaves, np.float64), kind)
+    with np.errstate(over="ignore"):
+        return HOOKS["cast_array"](np.array([_to_float(leaf) for leaf in leaves]), kind)
+
+
+def _to_float(number: Any) -> float:
+    try:
+        return float(number)
+    except OverflowError:
+        return float("inf") if number > 0 else float("-inf")
 
 
 def _wider(number: int) -> str:
@@ -899,23 +933,29 @@ _CONVERSIONS = {
 
 
 def _export(data: Any) -> Any:
+    """Return the NumPy array of any other array object."""
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(data, torch.Tensor):
         data = data.detach()
-        if data.dtype is torch.bfloat16:  # NumPy takes no bfloat16 through DLPack
-            bits = np.from_dlpack(data.contiguous().view(torch.int16))
-            return bits.view(dtypes.to_numpy(dtypes.bfloat16))
-    if hasattr(data, "__dlpack__"):
-        try:
+        for name, bits, kind in _TORCH_BITS:  # types that NumPy does not take through DLPack
+            if data.dtype is getattr(torch, name, None):
+                array = _export(data.contiguous().view(getattr(torch, bits)))
+                return array.view(dtypes.to_numpy(kind))
+    try:
+        if hasattr(data, "__dlpack__"):
             return np.from_dlpack(data)
-        except (BufferError, RuntimeError, TypeError, ValueError):
-            if not hasattr(data, "__array__"):
-                raise _not_a_number(data) from None
-    if hasattr(data, "__array__"):
-        return np.asarray(data)
-    if _has_buffer(data):
-        return np.asarray(memoryview(data))
-    raise _not_a_number(data)
+    except (BufferError, RuntimeError, TypeError, ValueError):
+        pass  # some arrays are only exported by the older protocol
+    try:
+        return np.asarray(data if hasattr(data, "__array__") else memoryview(data))
+    except (RuntimeError, TypeError, ValueError) as problem:
+        raise _not_a_number(data) from problem
+
+
+_TORCH_BITS = (
+    ("bfloat16", "int16", dtypes.bfloat16),
+    ("float8_e4m3fn", "uint8", dtypes.float8),
+)
 
 
 def _suggest_tensor(value: Any) -> str:

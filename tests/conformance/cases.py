@@ -12,6 +12,7 @@ import numpy as np
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Shape = tuple[int, ...]
+Scale = str | Callable[..., Any]
 
 FLOATS = ("float32", "float16", "bfloat16", "float64")
 INTEGERS = ("int8", "uint8", "int16", "int32", "int64")
@@ -80,7 +81,8 @@ class Case:
     rtol: float = 1e-6  # of float32 arithmetic
     roundings: int = 1  # to the declared dtype, which halves show
     #: Magnitude that errors are relative to; "result", or "absolute" for the oracle of magnitudes.
-    scale: str | Callable[..., Any] = "result"
+    scale: Scale = "result"
+    engine_scale: Scale = ""  # the same for engines other than the reference; empty: no difference
     many: bool = False  # returns several tensors
     grows: bool = True  # also runs with larger sizes
     modes: tuple[str, ...] = MODES

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,14 +53,15 @@ def groups(mode: str) -> Iterator[tuple[str, str]]:
 
 @dataclass(frozen=True)
 class Exclusion:
-    """A line of exclusions.txt: what OpenVINO refuses, and words of the reason it gives."""
+    """A line of exclusions.txt: what OpenVINO may refuse, words of its message, and why."""
 
     name: str
     dtypes: tuple[str, ...]
+    words: str
     reason: str
 
     def covers(self, name: str, dtype: str) -> bool:
-        return self.name in ("*", name) and (self.dtypes == ("*",) or dtype in self.dtypes)
+        return self.name in ("*", name) and dtype in self.dtypes
 
     @property
     def covered(self) -> list[tuple[str, str]]:
@@ -74,22 +76,20 @@ class Exclusion:
 
 def read_exclusions() -> list[Exclusion]:
     lines = (Path(__file__).parent / "exclusions.txt").read_text().splitlines()
-    parts = [[p.strip() for p in line.split("|")] for line in lines if line and line[0] != "#"]
-    return [Exclusion(name, tuple(dtypes.split()), reason) for name, dtypes, reason in parts]
+    rows = [[p.strip() for p in line.split("|")] for line in lines if line and line[0] != "#"]
+    return [Exclusion(name, tuple(dtypes.split()), *rest) for name, dtypes, *rest in rows]
 
 
 EXCLUSIONS = read_exclusions()
 
 
-def is_excluded(item: Numbered, message: str) -> bool:
-    """Whether a refusal is a listed one."""
-    return any(
-        line.reason in message for line in EXCLUSIONS if line.covers(item.row.name, item.dtype)
-    )
+def lines_for(item: Numbered) -> list[Exclusion]:
+    return [line for line in EXCLUSIONS if line.covers(item.row.name, item.dtype)]
 
 
-def may_be_refused(item: Numbered) -> bool:
-    return any(line.covers(item.row.name, item.dtype) for line in EXCLUSIONS)
+def reasons(message: str) -> str:
+    """The reasons of a refusal, without where it happened."""
+    return "; ".join(sorted(set(re.findall(r"(\w+ \(.*?\)), at ", message)))) or message
 
 
 # --- running ---------------------------------------------------------------------------------
@@ -203,36 +203,34 @@ def refusal(item: Numbered, dynamic: bool) -> str | None:
 def check(name: str, dtype: str, mode: str) -> list[str]:
     """Run the cases of one row and dtype in a mode; return what is wrong."""
     items = [item for item in group(name, dtype) if mode in item.case.modes]
-    problems: list[str] = []
-    if not mode.startswith("reference") and mode != "eager":
-        items, problems = _accepted(items, mode)
-    if not items:
-        return problems
+    # A graph with an excluded operation would be interpreted, and its other cases with it.
+    alone = mode == "eager compiled" and any(map(lines_for, items))
+    return [p for part in ([[i] for i in items] if alone else [items]) for p in _try(part, mode)]
+
+
+def _try(items: Sequence[Numbered], mode: str) -> list[str]:
+    """Run cases together; parts of them where that fails, to find out which one it is."""
     try:
-        return problems + _judge(RUNNERS[mode](items), mode)
-    except Exception:  # find out which case it is
-        return problems + _one_by_one(items, mode)
+        return _judge(RUNNERS[mode](items), mode)
+    except Exception as problem:
+        if len(items) == 1:
+            return _explained(items[0], problem)
+        middle = len(items) // 2
+        found = _try(items[:middle], mode) + _try(items[middle:], mode)
+        refused = isinstance(problem, tp.TripyUnsupportedError)
+        together = f"{len(items)} cases fail together: {_described_error(problem)}"
+        return found if found or refused else [together]
 
 
-def _accepted(items: list[Numbered], mode: str) -> tuple[list[Numbered], list[str]]:
-    """The cases that OpenVINO takes, and unlisted refusals."""
-    kept, problems = [], []
-    for item in items:
-        message = refusal(item, "dynamic" in mode) if may_be_refused(item) else None
-        if message is None:
-            kept.append(item)
-        elif not is_excluded(item, message):
-            problems.append(f"[{item.number}] {item.case}: unlisted refusal: {message}")
-    return kept, problems
+def _explained(item: Numbered, problem: Exception) -> list[str]:
+    """Nothing for a listed refusal."""
+    refused = isinstance(problem, tp.TripyUnsupportedError)
+    if refused and any(line.words in str(problem) for line in lines_for(item)):
+        return []
+    return [f"[{item.number}] {item.case}: {_described_error(problem)}"]
 
 
-def _one_by_one(items: Sequence[Numbered], mode: str) -> list[str]:
-    problems = []
-    for item in items:
-        try:
-            problems += _judge(RUNNERS[mode]([item]), mode)
-        except Exception as problem:
-            lines = str(problem).strip().splitlines()
-            text = " ".join(lines[:8])[:600]
-            problems.append(f"[{item.number}] {item.case}: {type(problem).__name__}: {text}")
-    return problems or ["the cases fail together, but not one by one"]
+def _described_error(problem: Exception) -> str:
+    refused = isinstance(problem, tp.TripyUnsupportedError)
+    text = reasons(str(problem)) if refused else " ".join(str(problem).split())[:600]
+    return f"{type(problem).__name__}: {text}"

@@ -96,8 +96,9 @@ def _erf(x: Array) -> Array:
 
 def _gelu(x: Array, approximate: str) -> Array:
     if approximate == "tanh":
-        cubic = x + 0.044715 * x * x * x
-        return np.asarray(0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * cubic)))
+        # 0.5·(1 + tanh(y)) is sigmoid(2y) without its cancellation for negative y.
+        twice = math.sqrt(8 / math.pi) * (x + 0.044715 * x * x * x)
+        return np.asarray(x * _sigmoid(twice))
     # erfc(-z) is 1 + erf(z) without its cancellation for negative z.
     return np.asarray(0.5 * x * _each(math.erfc, -math.sqrt(0.5) * x))
 
@@ -196,6 +197,7 @@ def _to_grid(x: Array, dtype: DType) -> Array:
     return np.asarray(np.rint(x / quantum) * quantum)
 
 
+@np.errstate(all="ignore")  # also called for data that becomes a tensor
 def cast(x: Array, dtype: DType) -> Array:
     """x in another dtype: the one place that knows the conversion rules."""
     if dtype == BOOL:
@@ -302,7 +304,9 @@ def _slice(inputs: Inputs, attrs: Attrs, shape: Shape, dtype: DType) -> Array:
 
 def _pad(x: Array, value: Array, low: Shape, high: Shape, mode: Any) -> Array:
     padding = list(zip(low, high, strict=True))
-    return constant_pad(x, padding, value) if mode == "constant" else np.pad(x, padding, mode)
+    if mode == "constant" or not padding:
+        return constant_pad(x, padding, value)
+    return np.pad(x, padding, mode)
 
 
 def _concat(*inputs: Array, dim: int) -> Array:

@@ -15,7 +15,7 @@ from openvino import opset15 as op
 from tripy import dtypes, errors, shapes
 from tripy.engines.base import Options, Refusal
 from tripy.engines.openvino_ops import DTYPES, ROWS, refusal
-from tripy.graph import Graph, Node, Value, bind
+from tripy.graph import Graph, Node, Value, bind, specialise
 from tripy.shapes import Dim, Size
 
 _PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
@@ -105,6 +105,9 @@ class _Builder:
         if atom.name == "broadcast":
             is_one = op.equal(left, op.constant(np.int64(1)))
             return op.select(is_one, right, left).output(0)
+        if atom.name == "wrap":
+            is_negative = op.less(left, op.constant(np.int64(0)))
+            return op.select(is_negative, op.add(left, right), left).output(0)
         if atom.name in ("floordiv", "mod"):
             quotient = op.divide(left, right)  # integer division rounds down, as Python's
             if atom.name == "floordiv":
@@ -132,24 +135,24 @@ class _Builder:
         for value in self.graph.values:
             if id(value) not in self.nodes:
                 self.nodes[id(value)] = self._node(value)
-        results = [op.result(self.nodes[id(value)]) for value in self.graph.outputs]
+        results = [op.result(self._computed(value)) for value in self.graph.outputs]
         return ov.Model(results, self.parameters)
+
+    def _computed(self, value: Value) -> Any:
+        """Return the node of a result; rows may pass an input on, which a result cannot take."""
+        output = self.nodes[id(value)]
+        if output.get_node().get_type_name() != "Parameter":
+            return output
+        return op.reshape(output, self.shape(value.shape), False).output(0)
 
     def _node(self, value: Value) -> Any:
         node, data = value.node, value.data
         if data is not None or node is None:
             return self.constant(value)
         inputs = [self.nodes[id(i)] for i in node.inputs]
-        row = _ROWS[node.primitive.name]
+        row = ROWS[node.primitive.name]
         attributes = {k: _plain(v) for k, v in node.attributes.items()}
         return row(self, inputs, attributes, node.shape, node.dtype.name)
-
-
-def _batchnorm(ctx: Any, inputs: Any, attrs: Any, out_shape: Any, out_dtype: str) -> Any:
-    return op.batch_norm_inference(*inputs, attrs["eps"]).output(0)
-
-
-_ROWS = {**ROWS, "batchnorm": _batchnorm}
 
 
 def _plain(attribute: Any) -> Any:
@@ -167,8 +170,9 @@ class OpenVINOProgram:
         self._keep = builder.keep
         self._inputs = [value.dtype for value in graph.inputs]
         self._outputs = [(v.dtype, dtypes.to_numpy(v.dtype), v.shape) for v in graph.outputs]
-        self._symbols = graph.symbols  # not the graph: it would keep weights alive
-        self._dynamic = not all(shapes.is_static(value.shape) for value in graph.outputs)
+        # A static graph is not kept, because it would keep weights alive.
+        self._dynamic = graph if graph.symbols else None
+        self._options = options
         try:
             self._compiled = core().compile_model(builder.build(), "CPU", _settings(options))
         except RuntimeError as problem:
@@ -176,6 +180,8 @@ class OpenVINOProgram:
         self._requests: deque[Any] = deque()
 
     def __call__(self, inputs: Sequence[Any]) -> list[Any]:
+        if self._dynamic is not None and any(array.size == 0 for array in inputs):
+            return self._without_elements(inputs)
         try:
             request = self._requests.pop()
         except IndexError:
@@ -190,7 +196,7 @@ class OpenVINOProgram:
     def _run(self, request: Any, inputs: Sequence[Any]) -> list[Any]:
         for index, (array, kind) in enumerate(zip(inputs, self._inputs)):
             request.set_input_tensor(index, to_tensor(array, kind))
-        sizes = self._sizes(inputs) if self._dynamic else {}
+        sizes = self._sizes(inputs)
         results = []
         for index, (kind, numpy, shape) in enumerate(self._outputs):
             if sizes:
@@ -202,13 +208,22 @@ class OpenVINOProgram:
         return results
 
     def _sizes(self, inputs: Sequence[Any]) -> dict[str, int]:
-        return bind(self._symbols, [array.shape for array in inputs], inputs)
+        if self._dynamic is None:
+            return {}
+        return bind(self._dynamic.symbols, [array.shape for array in inputs], inputs)
+
+    def _without_elements(self, inputs: Sequence[Any]) -> list[Any]:
+        """Run on empty inputs: kernels of dynamic shapes do not get those right."""
+        assert self._dynamic is not None
+        static = specialise(self._dynamic, self._sizes(inputs))
+        return OpenVINOProgram(static, self._options)(inputs)
 
 
 def _settings(options: Options) -> dict[str, Any]:
     settings: dict[str, Any] = {
         "INFERENCE_PRECISION_HINT": _PRECISIONS[options.precision],
         "PERFORMANCE_HINT": "LATENCY",
+        "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0",  # float32 products stay float32
     }
     if options.threads is not None:  # a thread count turns pinning on; processes then collide
         settings |= {"INFERENCE_NUM_THREADS": options.threads, "ENABLE_CPU_PINNING": False}

@@ -1,9 +1,4 @@
-"""The OpenVINO row of every primitive, and what the CPU plugin cannot compute exactly.
-
-What the plugin does with int32 (2026.4): add, subtract, multiply, minimum, maximum, bitwise
-operations, select, cumulative sums, products and TopK are exact; comparisons, division, sums,
-extremes and matrix products go through float32. 8-bit arithmetic saturates.
-"""
+"""The OpenVINO row of every primitive, and what the CPU plugin cannot compute exactly."""
 
 from __future__ import annotations
 
@@ -16,48 +11,63 @@ import numpy as np
 from openvino import Node, Output
 from openvino import opset15 as op
 
-from tripy.engines.openvino_window import (
+from tripy.engines.openvino_nodes import (
     DTYPES,
     F32,
-    HALVES,
     I32,
     I64,
-    WINDOW_ROWS,
+    INTEGER_LIMITS,
     Attrs,
+    Binary,
     Context,
     Inputs,
     Row,
     Shape,
+    Unary,
+    atan2,
+    cast,
+    compare,
     const,
-    constant_value,
     convert,
-    element_type,
+    divided,
+    divided_floats,
+    divided_integers,
+    equal_integers,
+    exp,
+    expm1,
     filled,
+    gelu,
+    in_float32,
     indices,
+    invert,
     is_bool,
     is_integer,
     known_size,
+    less_bools,
+    less_equal_bools,
+    less_equal_integers,
+    less_integers,
+    log1p,
+    magnitude,
     narrow,
+    negative,
     out,
+    power,
     rank,
+    relu,
+    settled,
     size_of,
     wide,
     wide_integers,
 )
+from tripy.engines.openvino_window import WINDOW_ROWS
 
 __all__ = ["DTYPES", "ROWS", "Context", "Row", "refusal"]
 
-INTEGERS = ("int8", "uint8", "int16", "int32")
-#: Bits of an exponent that is not negative.
-EXPONENT_BITS = {"int8": 7, "uint8": 8, "int16": 15, "int32": 31}
 NARROWED = {"int64": "int32", "float64": "float32"}
 PACKED = ("int4", "float8")
 #: Products of two digits of base 256 that float32 adds exactly.
 MOST_LIMB_PRODUCTS = 256
-LARGEST_FLOAT = float(np.finfo(np.float32).max)
-
-Unary = Callable[[Output], Output | Node]
-Binary = Callable[[Output, Output], Output | Node]
 
 
 def unary(make: Unary, lift: Unary = wide) -> Row:
@@ -79,243 +89,6 @@ def binary(floats: Binary, integers: Binary | None = None, bools: Binary | None 
         return narrow(make(lhs, rhs), dtype)
 
     return row
-
-
-def magnitude(x: Output | Node) -> Node:
-    """|x|. The plugin drops Abs after the conversion of a rank-1 Constant, hence the maximum."""
-    return op.maximum(x, op.subtract(const(0, x), x))
-
-
-def as_int32(condition: Node | Output) -> Node:
-    """0 or 1. Also keeps the plugin from fusing int32 arithmetic with float32 comparisons."""
-    return op.convert(condition, I32)
-
-
-# Rounding to float16: the plugin computes float16 in float32 and drops the conversions between.
-
-
-def rounded_to_half(x: Output) -> Output:
-    """float32 values rounded to the nearest float16, as the conversion should do."""
-    spread = op.multiply(x, const(8193.0, F32))
-    normal = op.subtract(spread, op.subtract(spread, x))
-    grid = op.multiply(x, const(2.0**24, F32))
-    tiny = op.multiply(op.round(grid, "half_to_even"), const(2.0**-24, F32))
-    size = magnitude(x)
-    value = op.select(op.less(size, const(2.0**-14, F32)), tiny, normal)
-    # Written so that NaN takes the finite branch and stays NaN.
-    overflow = op.greater_equal(size, const(65520.0, F32))
-    return out(op.select(overflow, op.multiply(op.sign(x), const(math.inf, F32)), value))
-
-
-def settled(x: Output) -> Output:
-    """The wide form of `x` for functions with steps, which see every rounding."""
-    stored = x.get_node().get_type_name() in ("Parameter", "Constant")
-    if element_type(x) == HALVES[0] and not stored:
-        return rounded_to_half(convert(x, F32))
-    return wide(x)
-
-
-# Elementwise functions of one input.
-
-
-def exp(x: Output) -> Node:
-    return op.select(op.is_nan(x), x, op.exp(x))
-
-
-def expm1(x: Output) -> Node:
-    half = op.multiply(x, const(0.5, F32))
-    near = op.multiply(op.multiply(op.sinh(half), op.exp(half)), const(2.0, F32))
-    is_near = op.less(magnitude(x), const(1.0, F32))
-    return op.select(is_near, near, op.subtract(exp(x), const(1.0, F32)))
-
-
-def log1p(x: Output) -> Node:
-    ratio = op.divide(x, op.add(x, const(2.0, F32)))
-    near = op.multiply(op.atanh(ratio), const(2.0, F32))
-    is_near = op.less(magnitude(x), const(0.5, F32))
-    return op.select(is_near, near, op.log(op.add(x, const(1.0, F32))))
-
-
-def relu(x: Output) -> Node:
-    return op.maximum(x, const(0, x)) if is_integer(x) else op.relu(x)
-
-
-def negative(x: Output) -> Node:
-    return op.subtract(const(0, x), x) if is_integer(x) else op.negative(x)
-
-
-def invert(x: Output) -> Node:
-    return op.logical_not(x) if is_bool(x) else op.bitwise_not(x)
-
-
-def gelu(ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, dtype: str) -> Output:
-    form = {"none": "erf", "tanh": "tanh"}[attrs["approximate"]]
-    return narrow(op.gelu(inputs[0], form), dtype)
-
-
-# Elementwise functions of two inputs.
-
-
-def equal_integers(lhs: Output, rhs: Output) -> Node:
-    """Exact in int32: only the comparison with zero goes through float32."""
-    return op.equal(op.bitwise_xor(lhs, rhs), const(0, I32))
-
-
-def less_equal_integers(lhs: Output, rhs: Output) -> Node:
-    return equal_integers(out(op.maximum(lhs, rhs)), rhs)
-
-
-def less_integers(lhs: Output, rhs: Output) -> Node:
-    return op.logical_not(less_equal_integers(rhs, lhs))
-
-
-def compare(make: Callable[..., Node]) -> Binary:
-    return lambda lhs, rhs: make(settled(lhs), settled(rhs))
-
-
-def less_bools(lhs: Output, rhs: Output) -> Node:
-    return op.logical_and(op.logical_not(lhs), rhs)
-
-
-def less_equal_bools(lhs: Output, rhs: Output) -> Node:
-    return op.logical_or(op.logical_not(lhs), rhs)
-
-
-def divided_integers(lhs: Output, rhs: Output) -> tuple[Node, Node]:
-    """Quotient and remainder toward minus infinity of int32, both 0 where `rhs` is 0."""
-    zero = const(0, I32)
-    by_zero = as_int32(op.equal(rhs, zero))
-    divisor = op.add(rhs, by_zero)
-    quotient, rest = zero, lhs
-    # float32 quotients are short of bits; the second round divides what the first one left.
-    for _ in range(2):
-        ratio = op.divide(op.convert(rest, F32), op.convert(divisor, F32))
-        part = op.convert(op.round(ratio, "half_to_even"), I32)
-        quotient = op.add(quotient, part)
-        rest = op.subtract(rest, op.multiply(part, divisor))
-    apart = op.logical_xor(op.less(rest, zero), op.less(divisor, zero))
-    below = as_int32(op.logical_and(apart, op.not_equal(rest, zero)))
-    quotient = op.multiply(op.subtract(quotient, below), op.subtract(const(1, I32), by_zero))
-    return quotient, op.add(rest, op.multiply(below, divisor))
-
-
-def halves_of(x: Output | Node) -> tuple[Node, Node]:
-    """`x` as a sum of two floats of 12 bits each, whose products are exact."""
-    spread = op.multiply(x, const(4097.0, F32))
-    high = op.subtract(spread, op.subtract(spread, x))
-    return high, op.subtract(x, high)
-
-
-def exact_product_error(lhs: Node, rhs: Output, product: Node) -> Node:
-    """What float32 rounding removed from `product`."""
-    (high, low), (top, rest) = halves_of(lhs), halves_of(rhs)
-    error = op.subtract(op.multiply(high, top), product)
-    for pair in ((high, rest), (low, top), (low, rest)):
-        error = op.add(error, op.multiply(*pair))
-    return error
-
-
-def divided_floats(lhs: Output, rhs: Output) -> tuple[Node, Node]:
-    """Quotient and remainder toward minus infinity; the remainder is not lost to rounding."""
-    zero, one = const(0.0, F32), const(1.0, F32)
-    endless = op.is_inf(rhs)
-    large = op.multiply(op.sign(rhs), const(LARGEST_FLOAT, F32))
-    divisor = out(op.select(endless, large, rhs))
-    quotient = op.round(op.divide(lhs, divisor), "half_to_even")
-    product = op.multiply(quotient, divisor)
-    error = exact_product_error(quotient, divisor, product)
-    rest = op.subtract(op.subtract(lhs, product), op.select(op.is_finite(error), error, zero))
-    below = op.less(op.multiply(op.sign(rest), op.sign(divisor)), zero)
-    quotient = op.subtract(quotient, op.select(below, one, zero))
-    undefined = op.logical_and(op.is_nan(rest), op.not_equal(rhs, zero))
-    rest = op.add(rest, op.select(below, op.select(endless, rhs, divisor), zero))
-    return op.select(undefined, const(math.nan, F32), quotient), rest
-
-
-def divided(
-    make: Callable[[Output, Output], tuple[Any, Any]], part: int, lhs: Output, rhs: Output
-) -> Any:
-    return make(wide(lhs), wide(rhs))[part]
-
-
-def in_float32(make: Binary) -> Binary:
-    return lambda lhs, rhs: make(wide(lhs), wide(rhs))
-
-
-def power_of_integers(base: Output, exponent: Output, bits: int) -> Node:
-    """Repeated squaring; a negative exponent leaves something of 1 and -1 only."""
-    one = const(1, I32)
-    known = constant_value(exponent)
-    if known is not None and known.size and known.min() >= 0:
-        bits = int(known.max()).bit_length()
-    result, square = one, base
-    for bit in range(bits):
-        square = op.multiply(square, square) if bit else square
-        present = op.bitwise_and(op.bitwise_right_shift(exponent, const(bit, I32)), one)
-        factor = op.add(one, op.multiply(present, op.subtract(square, one)))
-        result = op.multiply(result, factor)
-    vanishes = op.logical_and(op.less(exponent, const(0, I32)), op.not_equal(magnitude(base), one))
-    return op.multiply(result, as_int32(op.logical_not(vanishes)))
-
-
-def power(ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, dtype: str) -> Output:
-    lhs, rhs = map(wide, inputs)
-    if is_integer(lhs):
-        return narrow(power_of_integers(lhs, rhs, EXPONENT_BITS[dtype]), dtype)
-    return narrow(op.power(lhs, rhs), dtype)
-
-
-def atan2(y: Output, x: Output) -> Node:
-    zero, pi = const(0.0, F32), const(math.pi, F32)
-    diagonal = op.logical_and(op.is_inf(y), op.is_inf(x))
-    y = out(op.select(diagonal, op.sign(y), y))
-    x = out(op.select(diagonal, op.sign(x), x))
-    slope = op.divide(y, op.select(op.equal(x, zero), zero, x))
-    slope = op.select(op.equal(y, zero), zero, slope)
-    turn = op.select(op.less(y, zero), const(-math.pi, F32), pi)
-    angle = op.add(op.atan(slope), op.select(op.less(x, zero), turn, zero))
-    known = op.logical_not(op.logical_or(op.is_nan(x), op.is_nan(y)))
-    return op.select(known, angle, op.add(x, y))
-
-
-def where(ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, dtype: str) -> Output:
-    condition, lhs, rhs = inputs
-    if dtype != "int32":
-        return out(op.select(condition, lhs, rhs))
-    # A Select that is fused with a comparison goes through float32.
-    return out(op.add(rhs, op.multiply(as_int32(condition), op.subtract(lhs, rhs))))
-
-
-# Conversion.
-
-
-def float_to_integer(x: Output, dtype: str) -> Output:
-    """Truncates and saturates; the conversion itself wraps or does what the machine does."""
-    limits = np.iinfo(dtype)
-    x = out(op.select(op.is_nan(x), const(0.0, F32), x))
-    # The largest float32 below the limit: the limit of int32 is not a float32.
-    top = limits.max if limits.bits < 32 else 2**31 - 128
-    clamped = op.clamp(x, float(limits.min), float(top))
-    whole = out(op.convert(clamped, I32))
-    if limits.bits == 32:
-        beyond = as_int32(op.greater_equal(x, const(2.0**31, F32)))
-        whole = out(op.add(whole, op.multiply(beyond, const(127, I32))))
-    return narrow(whole, dtype)
-
-
-def cast(ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, dtype: str) -> Output:
-    x = inputs[0]
-    if element_type(x) == DTYPES[dtype]:
-        return x
-    if is_bool(x) or (is_integer(x) and dtype in INTEGERS):
-        return narrow(op.not_equal(wide(x), const(0, wide(x))) if dtype == "bool" else x, dtype)
-    x = convert(settled(x), F32) if dtype in (*INTEGERS, "bool") or not is_integer(x) else x
-    if dtype == "bool":
-        return out(op.not_equal(x, const(0, x)))
-    if dtype in INTEGERS:
-        return float_to_integer(x, dtype)
-    x = convert(x, F32)
-    return narrow(rounded_to_half(x) if dtype == "float16" else x, dtype)
 
 
 # Reductions.
@@ -345,7 +118,8 @@ def reduction(
 def mean(x: Output, dims: Output, keepdim: bool) -> Node:
     """The plugin gives 0 for nothing: count / count - 1 is 0, or NaN where the count is 0."""
     result = op.reduce_mean(x, dims, keepdim)
-    sizes = [size_of(x, dim) for dim in constant_value(dims) if not known_size(x, dim)]
+    reduced = dims.get_node().get_data().tolist()
+    sizes = [size_of(x, dim) for dim in reduced if not known_size(x, dim)]
     if not sizes:
         return result
     count = op.convert(reduce(op.multiply, sizes), F32)
@@ -452,10 +226,9 @@ def is_static(numbers: Sequence[Any]) -> bool:
 
 def arange_constant(start: float, step: float, count: int, dtype: str) -> Output:
     values: Any = start + np.arange(count) * step
-    if dtype in INTEGERS and values.dtype.kind == "f":
-        limits = np.iinfo(dtype)
-        values = np.clip(values, limits.min, limits.max)
-    stored = dtype if dtype in INTEGERS else "float32"
+    if dtype in INTEGER_LIMITS and values.dtype.kind == "f":
+        values = np.clip(values, *INTEGER_LIMITS[dtype][1:])
+    stored = dtype if dtype in INTEGER_LIMITS else "float32"
     if dtype == "bool":
         values = values != 0
     return narrow(op.constant(values.astype(stored)), dtype)
@@ -481,7 +254,7 @@ def arange(ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, dtype: 
         for number in numbers
     )
     values = out(op.add(start, op.multiply(places, step)))
-    if dtype in INTEGERS and scale == 1:
+    if dtype in INTEGER_LIMITS and scale == 1:
         return narrow(values, dtype)
     scaled = op.divide(op.convert(values, F32), const(float(scale), F32))
     return cast(ctx, [out(scaled)], {}, out_shape, dtype)
@@ -503,9 +276,9 @@ def check_conv(dtypes: Sequence[str], attrs: Attrs, shapes: Sequence[Shape]) -> 
 
 def check_avgpool(dtypes: Sequence[str], attrs: Attrs, shapes: Sequence[Shape]) -> str | None:
     dtype = dtypes[0]
-    if dtype not in INTEGERS:
+    if dtype not in INTEGER_LIMITS:
         return None
-    if math.prod(attrs["kernel"]) * np.iinfo(dtype).max > 2**24:
+    if math.prod(attrs["kernel"]) * INTEGER_LIMITS[dtype][2] > 2**24:
         return f"sums of {dtype} windows do not fit float32 exactly"
     return None
 
@@ -548,8 +321,8 @@ def refusal(
     for dtype in used:
         if dtype in NARROWED:
             return f"{dtype} would be computed as {NARROWED[dtype]}"
-        if dtype in PACKED:
-            return f"{dtype} values are not supported"
+        if dtype in PACKED and name != "cast":
+            return f"{dtype} is only converted"
     check = CHECKS.get(name)
     return check(dtypes, attrs, [*shapes, out_shape]) if check else None
 
@@ -612,7 +385,6 @@ TABLE: dict[str, Row] = {
     "bit_and": binary(op.bitwise_and, bools=op.logical_and),
     "bit_or": binary(op.bitwise_or, bools=op.logical_or),
     "bit_xor": binary(op.bitwise_xor, bools=op.logical_xor),
-    "where": where,
     "cast": cast,
     "sum": reduction(op.reduce_sum, sum_of_integers),
     "prod": reduction(product),

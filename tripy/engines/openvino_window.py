@@ -1,137 +1,44 @@
-"""Node helpers of the OpenVINO rows, and the rows that address elements: windows, slices, indices.
-
-The CPU plugin saturates 8-bit arithmetic and takes most integer reductions and windows through
-float32, so integer rows compute in int32 with the operations that stay exact there.
-"""
+"""OpenVINO rows that address elements: convolution, pooling, movement, indices."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import reduce
-from typing import Any, Protocol, TypeAlias
+from typing import Any
 
 import numpy as np
-import openvino as ov
 from openvino import Node, Output
 
 # AvgPool of opset16 crashes the CPU plugin of 2026.4 while it compiles.
 from openvino import opset15 as op
 
-Attrs: TypeAlias = Mapping[str, Any]
-Inputs: TypeAlias = Sequence[Output]
-Shape: TypeAlias = tuple[Any, ...]
-Row: TypeAlias = "Callable[[Context, Inputs, Attrs, Shape, str], Output]"
-
-DTYPES: dict[str, ov.Type] = {
-    "float32": ov.Type.f32,
-    "float16": ov.Type.f16,
-    "bfloat16": ov.Type.bf16,
-    "float64": ov.Type.f64,
-    "float8": ov.Type.f8e4m3,
-    "int4": ov.Type.i4,
-    "int8": ov.Type.i8,
-    "uint8": ov.Type.u8,
-    "int16": ov.Type.i16,
-    "int32": ov.Type.i32,
-    "int64": ov.Type.i64,
-    "bool": ov.Type.boolean,
-}
-F32, I32, I64 = ov.Type.f32, ov.Type.i32, ov.Type.i64
-HALVES = (ov.Type.f16, ov.Type.bf16)
-SMALL_INTEGERS = (ov.Type.i8, ov.Type.u8, ov.Type.i16)
-LEAST_INT32 = -(2**31)
-
-
-class Context(Protocol):
-    """What a row may ask of the engine: sizes, which may be symbolic, as nodes."""
-
-    def size(self, dim: Any) -> Output:
-        """Rank-0 int64 node of one size."""
-
-    def shape(self, dims: Sequence[Any]) -> Output:
-        """Rank-1 int64 node of several sizes; a Constant if all are ints."""
-
-
-def out(node: Node) -> Output:
-    """The only output of `node`."""
-    return node.output(0)
-
-
-def element_type(x: Output | Node) -> ov.Type:
-    return x.get_element_type()
-
-
-def rank(x: Output) -> int:
-    return int(x.get_partial_shape().rank.get_length())
-
-
-def is_integer(x: Output) -> bool:
-    return element_type(x) == I32 or element_type(x) in SMALL_INTEGERS
-
-
-def is_bool(x: Output) -> bool:
-    return bool(element_type(x) == ov.Type.boolean)
-
-
-def const(value: Any, like: Output | Node | ov.Type) -> Output:
-    """Constant of the element type `like`, or of that of the output `like`."""
-    kind = like if isinstance(like, ov.Type) else element_type(like)
-    return out(op.constant(value, kind))
-
-
-def filled(ctx: Context, value: Any, shape: Shape, dtype: str) -> Output:
-    """One value in every element of `shape`."""
-    return out(op.broadcast(const(value, DTYPES[dtype]), ctx.shape(shape)))
-
-
-def indices(values: Sequence[int] | np.ndarray[Any, Any]) -> Output:
-    return out(op.constant(np.array(values, np.int64)))
-
-
-def convert(x: Output, kind: ov.Type) -> Output:
-    return x if element_type(x) == kind else out(op.convert(x, kind))
-
-
-def wide_integers(x: Output) -> Output:
-    """int32 for 8- and 16-bit integers, everything else as it is."""
-    return convert(x, I32) if element_type(x) in SMALL_INTEGERS else x
-
-
-def wide(x: Output) -> Output:
-    """The type to compute in: float32 for 16-bit floats, int32 for small integers."""
-    return convert(x, F32) if element_type(x) in HALVES else wide_integers(x)
-
-
-def wrapped_to_16_bits(x: Output | Node) -> Node:
-    """int32 wrapped as int16 would: the plugin drops the conversion to int16 and back."""
-    half, mask = const(2**15, I32), const(2**16 - 1, I32)
-    return op.subtract(op.bitwise_and(op.add(x, half), mask), half)
-
-
-def narrow(x: Output | Node, dtype: str) -> Output:
-    """`x` in the declared dtype; the conversion of integers wraps."""
-    if dtype == "int16" and element_type(x) == I32:
-        x = wrapped_to_16_bits(x)
-    return convert(out(x) if isinstance(x, Node) else x, DTYPES[dtype])
-
-
-def constant_value(x: Output) -> np.ndarray[Any, Any] | None:
-    """The array behind a Constant, None for any other node."""
-    node = x.get_node()
-    return np.array(node.get_data()) if node.get_type_name() == "Constant" else None
-
-
-def known_size(x: Output, dim: int) -> int | None:
-    size = x.get_partial_shape()[dim]
-    return None if size.is_dynamic else int(size.get_length())
-
-
-def size_of(x: Output, dim: int) -> Output:
-    """Size of one dim of `x` as a rank-0 int32 node."""
-    known = known_size(x, dim)
-    if known is not None:
-        return const(known, I32)
-    return out(op.gather(op.shape_of(x, "i32"), const(dim, I32), const(0, I32)))
+from tripy.engines.openvino_nodes import (
+    F32,
+    I32,
+    I64,
+    LEAST_INT32,
+    Attrs,
+    Context,
+    Inputs,
+    Row,
+    Shape,
+    as_int32,
+    chosen,
+    const,
+    constant_value,
+    convert,
+    element_type,
+    filled,
+    indices,
+    is_integer,
+    known_size,
+    narrow,
+    out,
+    rank,
+    size_of,
+    wide,
+    wide_integers,
+)
 
 
 def slice_dim(x: Output, dim: int, start: int, stop: Output, step: int = 1) -> Output:
@@ -140,9 +47,7 @@ def slice_dim(x: Output, dim: int, start: int, stop: Output, step: int = 1) -> O
     return out(op.slice(x, *bounds, indices([dim])))
 
 
-def pad_with(
-    ctx: Context, x: Output, padding: Sequence[tuple[Any, Any]], value: float
-) -> Output:
+def pad_with(ctx: Context, x: Output, padding: Sequence[tuple[Any, Any]], value: float) -> Output:
     """Pads the last dims of `x`, one (low, high) pair each."""
     leading = [0] * (rank(x) - len(padding))
     low, high = (ctx.shape([*leading, *(pair[side] for pair in padding)]) for side in (0, 1))
@@ -304,7 +209,10 @@ def avgpool(ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, out_dt
 
 
 def reshape(ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, dtype: str) -> Output:
-    return out(op.reshape(inputs[0], ctx.shape(attrs["shape"]), special_zero=False))
+    x = inputs[0]
+    if not attrs["shape"] and rank(x):  # MatMul and then Reshape to rank 0 crashes the plugin
+        return out(op.squeeze(x, indices(list(range(rank(x))))))
+    return out(op.reshape(x, ctx.shape(attrs["shape"]), special_zero=False))
 
 
 def permute(ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, dtype: str) -> Output:
@@ -346,12 +254,25 @@ def slice_(ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, dtype: 
     return out(op.slice(x, first, stop, indices([steps[d] for d in dims]), indices(dims)))
 
 
+def where(ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, dtype: str) -> Output:
+    return chosen(*inputs)
+
+
 def pad(ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, dtype: str) -> Output:
     x, value = inputs
     if all(isinstance(n, int) and n == 0 for n in (*attrs["low"], *attrs["high"])):
         return x
     low, high = ctx.shape(attrs["low"]), ctx.shape(attrs["high"])
-    return out(op.pad(x, low, high, attrs["mode"], value))
+    if attrs["mode"] != "constant":
+        return out(op.pad(x, low, high, attrs["mode"]))
+    known = constant_value(value)
+    if known is not None and (dtype != "int32" or abs(int(known)) <= 2**24):
+        return out(op.pad(x, low, high, "constant", value))
+    # The plugin rounds a large int32 value and does not read one that is computed.
+    zero = const(0, I32)
+    real = op.pad(op.broadcast(const(1, I32), op.shape_of(x)), low, high, "constant", zero)
+    padded = out(op.pad(x, low, high, "constant", const(0, x)))
+    return chosen(op.not_equal(real, zero), padded, value)
 
 
 def concat(ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, dtype: str) -> Output:
@@ -365,7 +286,7 @@ def valid_index(x: Output, index: Output, dim: int) -> Output:
         wrapped = np.where(value < 0, value.astype(np.int64) + known, value)
         return out(op.constant(np.clip(wrapped, 0, known - 1).astype(np.int32)))
     index = wide_integers(index)
-    below = op.convert(op.less(index, const(0, I32)), I32)
+    below = as_int32(op.less(index, const(0, I32)))
     wrapped = op.add(index, op.multiply(below, size))
     last = op.subtract(size, const(1, I32))
     return out(op.maximum(op.minimum(wrapped, last), const(0, I32)))
@@ -382,9 +303,9 @@ def take_along_dim(
 ) -> Output:
     x, index = inputs
     dim = attrs["dim"]
-    beside = [size for d, size in enumerate(out_shape) if d != dim]
+    beside = [(d, size) for d, size in enumerate(out_shape) if d != dim]
     index = valid_index(x, index, dim)
-    if not all(isinstance(size, int) for size in beside) or x.get_partial_shape() != out_shape:
+    if any(known_size(v, d) != size for v in (x, index) for d, size in beside):
         sizes = ctx.shape(out_shape)
         own = op.unsqueeze(op.convert(size_of(x, dim), I64), indices([0]))
         target = op.scatter_elements_update(sizes, indices([dim]), own, const(0, I64))
@@ -396,7 +317,12 @@ def size(ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, dtype: st
     return convert(ctx.size(attrs["size"]), I32)
 
 
+def batchnorm(ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, dtype: str) -> Output:
+    return narrow(op.batch_norm_inference(*map(wide, inputs), attrs["eps"]), dtype)
+
+
 WINDOW_ROWS: dict[str, Row] = {
+    "batchnorm": batchnorm,
     "conv": conv,
     "conv_transpose": conv_transpose,
     "maxpool": maxpool,
@@ -405,6 +331,7 @@ WINDOW_ROWS: dict[str, Row] = {
     "permute": permute,
     "expand": expand,
     "slice": slice_,
+    "where": where,
     "pad": pad,
     "concat": concat,
     "gather": gather,

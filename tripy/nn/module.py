@@ -11,7 +11,7 @@ from tripy.dtypes import dtype
 from tripy.graph import Value, shape_text, volume
 from tripy.ops.create import arange
 from tripy.ops.movement import reshape
-from tripy.signature import public
+from tripy.signature import call_text, public
 from tripy.tensor import Tensor, wrap
 
 
@@ -35,6 +35,11 @@ class Parameter(Tensor):
     def __init__(self, tensor: Any) -> None:
         source = tensor if isinstance(tensor, Tensor) else Tensor(tensor)
         self._adopt(_mark(source._value))
+
+    def _label(self, name: str) -> None:
+        """Take a name for messages, unless the user gave one."""
+        if isinstance(self._name, int):
+            self.name = name
 
 
 def _mark(value: Value) -> Value:
@@ -102,7 +107,7 @@ class Module:
             errors.TripyTypeError,
             f"{problem}.",
             received=", ".join(given) or "no arguments",
-            expected=f"{type(self).__name__}{signature}",
+            expected=call_text(type(self).__name__, signature),
             fix="pass what the forward method takes",
         )
 
@@ -143,6 +148,8 @@ class Module:
             value = _replacement(name, current, value)
         elif isinstance(value, Tensor):
             _mark(value._value)
+        if isinstance(value, Parameter):
+            value._label(f"{type(self).__name__}.{name}")
         object.__setattr__(self, name, value)
 
     def __getattr__(self, name: str) -> Any:
@@ -235,6 +242,8 @@ class Module:
         for name, value in values.items():
             _, box, key = slots[name]
             _mark(value._value)
+            if isinstance(value, Parameter) and isinstance(box, Module):
+                value._label(f"{type(box).__name__}.{key}")
             if isinstance(box, Module):
                 object.__setattr__(box, key, value)
             else:
@@ -323,13 +332,11 @@ def _sorted(names: set[str]) -> list[str]:
 
 
 def _state_dict_fix(missing: set[str], unexpected: set[str], is_mismatched: bool) -> str:
+    close = ((n, errors.did_you_mean(n, missing)) for n in _sorted(unexpected))
+    fixes = [f"{name}: {hint}" for name, hint in close if hint]
     if is_mismatched:
-        return "convert these values, or build the module with other sizes or another dtype"
-    for name in _sorted(unexpected):
-        close = errors.did_you_mean(name, missing)
-        if close:
-            return f"{name}: {close}"
-    return "add or remove these names, or skip them with strict=False"
+        fixes.append("convert these values, or build the module with other sizes or another dtype")
+    return "; ".join(fixes) or "add or remove these names, or skip them with strict=False"
 
 
 def check_input_dtype(module: Module, input: Tensor, weight: Tensor) -> None:
@@ -369,7 +376,7 @@ def check_sizes(**sizes: int) -> tuple[int, ...]:
                 f"{name} must be at least 1.",
                 received=f"{name} = {size}",
                 expected="an int >= 1",
-                fix=f"pass the real number, for example {name}=1",
+                fix=f"write, for example, {name}=1",
                 argument=name,
             )
     return tuple(int(size) for size in sizes.values())

@@ -87,7 +87,6 @@ class Sequential(Module):
         if name in members:
             return members[name]
         known = (*members, *dir(type(self)))
-        hint = (
-            errors.did_you_mean(name, known) or f"its members are {', '.join(map(repr, members))}"
-        )
-        raise errors.unknown_attribute("Sequential", name, known, hint if members else None)
+        listed = f"its members are {', '.join(map(repr, members))}" if members else None
+        hint = errors.did_you_mean(name, known) or listed
+        raise errors.unknown_attribute(type(self).__name__, name, known, hint)

@@ -58,8 +58,9 @@ def _count(start: Any, stop: Any, step: Any) -> Size:
         count: int = math.ceil((stop - start) / step)
         return max(0, count)
     distance: Size = stop - start
-    size = -shapes.floordiv(-distance, step) if step > 0 else -shapes.floordiv(distance, -step)
-    return shapes.maximum(size, 0)
+    if step < 0:
+        distance, step = -distance, -step
+    return shapes.maximum(shapes.floordiv(distance + step - 1, step), 0)
 
 
 @public()

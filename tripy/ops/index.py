@@ -129,10 +129,19 @@ def _checked_array(item: Any) -> Tensor:
         raise _bad_index(item)
     else:
         empty = isinstance(item, (list, tuple)) and len(item) == 0
-        tensor = Tensor(item, dtypes.int32 if empty else None)
+        tensor = _narrowed(Tensor(item, dtypes.int32 if empty else None))
     if tensor.dtype not in (*INTEGERS, dtypes.bool_):
         raise _bad_index(item)
     return tensor
+
+
+def _narrowed(index: Tensor) -> Tensor:
+    """Return NumPy's int64 indices as int32, which every engine has, where they fit."""
+    if index.dtype is not dtypes.int64:
+        return index
+    elements = index._elements()
+    narrow = elements.astype(np.int32)
+    return Tensor(narrow) if np.array_equal(narrow, elements) else index
 
 
 def _bad_index(item: Any) -> errors.TripyTypeError:
@@ -179,16 +188,7 @@ def _position(item: Any, size: Size, dim: int) -> Size:
             expected=f"{-size} … {size - 1}",
             argument="index",
         )
-    negative = shapes.known_less_equal(position, -1)
-    if negative is None:
-        raise errors.error(
-            errors.TripyCompileError,
-            "an index of unknown sign cannot be used while compiling.",
-            received=str(position),
-            fix="index with a tensor: tensor[tp.reshape(size, (1,))]",
-            argument="index",
-        )
-    return position + size if negative else position
+    return shapes.wrap(position, size)
 
 
 def _slice_bounds(item: slice, size: Size) -> tuple[Size, int, Size]:
@@ -215,12 +215,7 @@ def _slice_bounds(item: slice, size: Size) -> tuple[Size, int, Size]:
 
 
 def _clamp(position: Size, size: Size, low: Size, high: Size) -> Size:
-    negative = shapes.known_less_equal(position, -1)
-    if negative is None:  # Python wraps negative bounds; a size minus something is not wrapped
-        negative = False
-    if negative:
-        position = position + size
-    return shapes.minimum(shapes.maximum(position, low), high)
+    return shapes.minimum(shapes.maximum(shapes.wrap(position, size), low), high)
 
 
 def _basic(input: Tensor, items: Sequence[Any]) -> Tensor:
@@ -303,9 +298,7 @@ def _as_indices(item: Any, input: Tensor, dim: int) -> list[Tensor]:
         return _mask_to_indices(item, input, dim)
     if isinstance(item, Tensor) and shapes.as_size(item) is None:
         return [item]
-    position = _position(item, input._value.shape[dim], dim)
-    assert isinstance(position, int)
-    return [Tensor(position)]
+    return [make_size(_position(item, input._value.shape[dim], dim))]
 
 
 def _result_position(indices: Sequence[tuple[int, Tensor]], together: bool) -> int:

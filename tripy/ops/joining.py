@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tripy import errors, shapes
+from tripy import dtypes, errors, shapes
 from tripy.graph import Type, Value
 from tripy.ops.movement import to_shape, unsqueeze
 from tripy.ops.operands import adapt
@@ -251,7 +251,9 @@ def pad(input: Tensor, pad: Any, mode: str = "constant", value: Any = 0) -> Tens
     low, high = _pad_amounts(input._value, pad)
     if mode != "constant":
         _check_mirror(input._value, low, high, mode)
-        value = 0 if input.dtype.name != "bool" else False
+        value = 0
+    if input.dtype is dtypes.bool_ and type(value) is int and value == 0:
+        value = False  # the default fits every dtype
     fill = adapt(value, input.dtype, input.device, "value")
     return apply("pad", input, fill, low=low, high=high, mode=mode)
 

@@ -311,7 +311,7 @@ def expand(input: Tensor, sizes: ShapeLike) -> Tensor:
         )
     kept = tuple(o if w == -1 else w for o, w in zip(old, wanted[added:]))
     for d, (o, w) in enumerate(zip(old, kept)):
-        if o != 1 and not shapes.holds(o, "==", w, f"dim {d} is not stretched from 1"):
+        if not shapes.holds(o, "stretches to", w, f"dim {d} is not stretched from 1"):
             raise shape_error(
                 f"dim {d} has size {o} and cannot become {w}.",
                 input._value,

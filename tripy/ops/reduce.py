@@ -149,9 +149,12 @@ def mean(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = 
         return _reduce("mean", input, dim, keepdim)
     dims = dim_indices(dim, input.rank)
     _require_elements(input._value, dims)
-    count = shapes.product(input._value.shape[d] for d in dims)
+    count = make_size(shapes.product(input._value.shape[d] for d in dims))
+    if input.dtype is dtypes.int64:  # the sum may not fit, those of quotients and rests do
+        rests = apply("sum", input % count, dims=dims, keepdim=keepdim)
+        return apply("sum", input // count, dims=dims, keepdim=keepdim) + rests // count
     total = apply("sum", cast(input, dtypes.int64), dims=dims, keepdim=keepdim)
-    return cast(total // make_size(count), input.dtype)
+    return cast(total // count, input.dtype)
 
 
 @public(input=NUMERIC)

@@ -126,6 +126,8 @@ FULL = row(
                     lambda x: np.full(x.shape, len(x)), 3, 2),
         *everywhere(lambda x, d: tp.full((2,), float("nan"), d), lambda x: np.full(2, np.nan), 1),
         *everywhere(lambda x, d: tp.full((2,), 1e9, d), lambda x: np.full(2, 1e9), 1),
+        *everywhere(lambda x, d: tp.full((2,), 10**6, d), lambda x: np.full(2, 10**6), 1,
+                    dtypes=(*FLOATING, "int32", "int64")),
     ],
 )  # fmt: skip
 

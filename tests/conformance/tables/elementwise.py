@@ -59,9 +59,22 @@ def unary(
     return [*cases, made]
 
 
+def in_torch(name: str, **options: Any) -> Callable[..., Any]:
+    """A function of torch, or of torch.nn.functional."""
+
+    def run(*tensors: Any) -> Any:
+        import torch
+
+        owner = torch if hasattr(torch, name) else torch.nn.functional
+        return getattr(owner, name)(*tensors, **options)
+
+    return run
+
+
 def curve(name: str, oracle: Callable[..., Any], values: str = "any", **options: Any) -> Row:
     """A transcendental function."""
-    return row(name, FLOATS, unary(getattr(tp, name), oracle, values, **options), ("input",))
+    cases = unary(getattr(tp, name), oracle, values, torch=in_torch(name), **options)
+    return row(name, FLOATS, cases, ("input",))
 
 
 def tanh_gelu(x: Any) -> Any:
@@ -76,17 +89,19 @@ FUNCTIONS = [
     curve("sin", np.sin, specials="moderate"),
     curve("cos", np.cos, specials="moderate"),
     curve("tanh", np.tanh),
-    curve("erf", functions.erf),
+    curve("erf", functions.erf, engine_scale=lambda x: np.maximum(np.abs(functions.erf(x)), 0.5)),
     curve("sigmoid", functions.expit),
     curve("silu", oracles.silu),
     row(
         "gelu",
         FLOATS,
         [
-            *unary(tp.gelu, oracles.gelu, specials="moderate"),
-            *unary(tanh_gelu, oracles.gelu_tanh, specials="moderate"),
+            *unary(tp.gelu, oracles.gelu, specials="moderate", torch=in_torch("gelu")),
+            *unary(tanh_gelu, oracles.gelu_tanh, specials="moderate",
+                   torch=in_torch("gelu", approximate="tanh")),
         ],
         ("input",),
+        engine_scale=np.abs,  # engines may lose 1 + erf(x) to cancellation
     ),
     row(
         "abs",

@@ -64,6 +64,7 @@ ADVANCED: tuple[tuple[Shape, Any], ...] = (
     ((3, 4), ([0, -1, 2], [1, 1, -4])),
     ((3, 4), (ARRAY, 1)),
     ((3, 4), (1, [0, 2])),
+    ((3, 4), (-1, [0, -2])),
     ((3, 4), (S(None), [2, 0, 0])),
     ((3, 4), (..., [1])),
     ((3, 4), ([[0], [2]], [0, 3])),
@@ -108,6 +109,9 @@ SIZED: list[Case] = [
     case(lambda x: x[: x.shape[1]], t(4, 2), oracle=lambda x: x[: x.shape[1]], label="sizes"),
     case(lambda x: x[x.shape[1] :, 0 : x.shape[1] - 1], t(4, 2), label="sizes",
          oracle=lambda x: x[x.shape[1] :, 0 : x.shape[1] - 1]),
+    case(lambda x: x[x.shape[0] - 3 :], t(2, 2), oracle=lambda x: x[len(x) - 3 :], label="sizes"),
+    case(lambda x: x[x.shape[0] - 1, [1, 0]], t(3, 2), label="size and list",
+         oracle=lambda x: x[-1, [1, 0]]),
     case(lambda x: x[x.shape[0] - 1 :: -2], t(5), oracle=lambda x: x[::-2], label="sizes"),
 ]  # fmt: skip
 ITERATED = case(lambda x: [*x, *reversed(list(x))], t(3, 2), many=True, modes=EAGER,

@@ -120,6 +120,7 @@ def normalised(name: str, oracle: Callable[..., Any], scale: Any) -> Row:
             t(*shape),
             oracle=lambda x, d=dim: oracle(x, d),
             label=f"dim={dim}",
+            torch=None if dim is None else in_torch(name, dim=dim),
         )
         for shape, dim in shapes
     ]
@@ -127,6 +128,15 @@ def normalised(name: str, oracle: Callable[..., Any], scale: Any) -> Row:
                  oracle=lambda x: oracle(x, 1), label="large", grows=False)  # fmt: skip
     default = case(function, t(2, 3), oracle=oracle)
     return row(name, FLOATS, [*cases, large, default], ("input",), scale=scale, rtol=2e-6)
+
+
+def in_torch(name: str, dim: int) -> Callable[..., Any]:
+    def run(x: Any) -> Any:
+        from torch.nn import functional
+
+        return getattr(functional, name)(x, dim=dim)
+
+    return run
 
 
 NANS = (1.0, np.nan, 3.0, -1.0, 0.5, 2.0)

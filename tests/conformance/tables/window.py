@@ -10,7 +10,7 @@ import numpy as np
 import tripy as tp
 
 from .. import oracles
-from ..cases import FLOATS, NUMERIC, Array, Case, Row, Shape, case, row, t
+from ..cases import ALL, FLOATS, NUMERIC, Array, Case, Row, Shape, case, row, t
 
 Options = dict[str, Any]
 
@@ -32,7 +32,7 @@ CONVOLUTIONS: tuple[tuple[Shape, Shape, bool, Options], ...] = (
     ((1, 2, 3, 3, 3), (2, 1, 1, 2, 1), False, {"groups": 2, "dilation": 1}),
 )
 FOUR_DIMS: tuple[Shape, Shape, bool, Options] = (
-    (1, 1, 3, 2, 3, 2), (2, 1, 2, 1, 2, 2), False, {"stride": (1, 1, 1, 2), "padding": 1},
+    (1, 1, 3, 2, 3, 2), (1, 1, 2, 3, 2, 3), False, {"stride": (1, 1, 1, 2), "padding": 1},
 )  # fmt: skip
 TRANSPOSED: tuple[tuple[Shape, Shape, bool, Options], ...] = (
     ((1, 1, 3), (1, 1, 3), False, {"stride": 2, "padding": 1, "output_padding": 1}),
@@ -277,9 +277,16 @@ SEQUENTIAL = row(
 
 BARE_WEIGHT = case(tp.conv, t(1, 2, 5), t(3, 2, 2), oracle=oracles.conv, terms=4, grows=False,
                    label="weight of unknown size")  # fmt: skip
+def pool_layer(name: str, oracle: Callable[..., Any]) -> Row:
+    make = getattr(tp, name)
+    pooling = case(lambda x: make((2, 3), 2, (1, 0), ceil_mode=True)(x), t(1, 2, 5, 6), terms=6,
+                   oracle=lambda x: oracle(x, (2, 3), 2, (1, 0), ceil=True))  # fmt: skip
+    return row(name, NUMERIC, [pooling], scale="absolute")
+
+
 ROWS: list[Row] = [
     convolutions("conv", CONVOLUTIONS, convolved("conv", *FOUR_DIMS), BARE_WEIGHT),
-    convolutions("conv_transpose", TRANSPOSED),
+    convolutions("conv_transpose", TRANSPOSED, convolved("conv_transpose", *FOUR_DIMS)),
     pools("maxpool", [{}], NAN_POOL, exact=True, survives=True),
     pools("avgpool", [{"count_include_pad": True}, {"count_include_pad": False}],
           scale="absolute"),
@@ -288,4 +295,7 @@ ROWS: list[Row] = [
     CONV_TRANSPOSE,
     BATCHNORM,
     SEQUENTIAL,
+    pool_layer("MaxPool", oracles.maxpool),
+    pool_layer("AvgPool", oracles.avgpool),
+    row("Identity", ALL, [case(tp.Identity(), t(2, 3), oracle=lambda x: x)], computes=False),
 ]  # fmt: skip

@@ -1,0 +1,50 @@
+"""Options and fixtures that all tests share."""
+
+from __future__ import annotations
+
+import threading
+import zlib
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--update-goldens",
+        action="store_true",
+        help="rewrite the texts in tests/goldens (read them before you commit them)",
+    )
+
+
+@pytest.fixture
+def rng(request: pytest.FixtureRequest) -> np.random.Generator:
+    """Random numbers that differ from test to test and stay from run to run."""
+    return np.random.default_rng(zlib.crc32(request.node.nodeid.encode()))
+
+
+def _run_in_threads(count: int, work: Callable[[int], None]) -> None:
+    problems: list[BaseException] = []
+    barrier = threading.Barrier(count)
+
+    def guarded(index: int) -> None:
+        barrier.wait()
+        try:
+            work(index)
+        except BaseException as problem:
+            problems.append(problem)
+
+    threads = [threading.Thread(target=guarded, args=(i,)) for i in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if problems:
+        raise problems[0]
+
+
+@pytest.fixture
+def in_threads() -> Callable[[int, Callable[[int], None]], None]:
+    """Runs ``work(0) … work(count - 1)`` at once and raises what they raise."""
+    return _run_in_threads

@@ -1,0 +1,286 @@
+"""The package as a whole: names, layers, imports, and the rules that its source follows."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import graphlib
+import importlib
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+import tripy as tp
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "tripy"
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+# Every module imports, at its top level, only from modules before it or from its own row.
+ORDER = (
+    "source", "errors", "config", "dtypes", "devices", "shapes", "graph", "signature", "inputs",
+    "printing", "tensor", "types", "ops", "nn", "engines.base", "structure", "passes", "engines",
+    "evaluate", "verify", "executable", "compile", "demo", "__main__", "__init__",
+)  # fmt: skip
+
+# Files of more than 500 lines, and why.
+LONG = {
+    "tensor.py": "one class with its operators and protocols, and the host data it is made of",
+    "shapes.py": "the symbolic sizes are one algebra",
+    "ops/movement.py": "one family of functions, most of it documentation",
+    "ops/convolution.py": "one family of functions, most of it documentation",
+}
+
+# Public names of the contract.
+CONTRACT = """
+Tensor DimensionSize Module Parameter Sequential Linear Embedding Conv ConvTranspose BatchNorm
+LayerNorm GroupNorm InstanceNorm RMSNorm MultiHeadAttention MaxPool AvgPool Identity compile
+Executable InputInfo DimensionInputInfo NamedDimension Bounds Stream default_stream dtype floating
+integer float32 float16 bfloat16 float8 int4 int8 int32 int64 bool float64 int16 uint8 device
+devices copy arange iota iota_like full full_like ones ones_like zeros zeros_like tril triu linspace
+eye diag one_hot meshgrid exp log sqrt rsqrt sin cos tanh abs neg sign floor ceil round trunc square
+reciprocal tan asin acos atan atan2 sinh cosh erf log1p expm1 log2 maximum minimum clip where
+masked_fill cast relu sigmoid silu gelu softmax log_softmax relu6 leaky_relu elu hardswish softplus
+mish allclose equal isnan isinf isfinite logical_and logical_or logical_xor logical_not sum prod
+mean max min all any var std norm logsumexp argmax argmin cumsum cumprod sort argsort topk unique
+nonzero reshape flatten squeeze unsqueeze permute transpose expand repeat flip concatenate stack
+split pad tile roll pixel_shuffle gather take_along_dim scatter outer matmul einsum
+scaled_dot_product_attention maxpool avgpool adaptive_avgpool resize conv conv_transpose quantize
+dequantize plugin register_plugin load_safetensors save_safetensors config types logger random onnx
+__version__ TripyException TripyTypeError TripyValueError TripyShapeError TripyStateDictError
+TripyIndexError TripyKeyError TripyAttributeError TripyDeviceError TripyCompileError
+TripyUnsupportedError TripyRuntimeError TripyMemoryError TripyFileError TripyFileNotFoundError
+TripyImportError
+""".split()
+
+
+def run_python(code: str) -> str:
+    command = [sys.executable, "-W", "error", "-c", code]
+    child = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert child.returncode == 0, child.stderr
+    return child.stdout
+
+
+@functools.cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if len(parts) > 1 and parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_name(path): path for path in FILES}
+
+
+# Names ------------------------------------------------------------------------------------------
+
+
+def test_public_names_are_listed_and_in_the_contract() -> None:
+    assert sorted(tp.__all__) == sorted(dir(tp)) == sorted(set(tp.__all__))
+    assert set(tp.__all__) <= set(CONTRACT)
+    assert all(hasattr(tp, name) for name in tp.__all__)
+
+
+def test_private_modules_are_no_public_names() -> None:
+    hidden = {"tensor", "errors", "ops", "nn", "engines", "evaluate", "shapes", "graph"}
+    assert not hidden & set(dir(tp))
+
+
+def test_unknown_names_suggest_close_ones() -> None:
+    with pytest.raises(tp.TripyAttributeError, match="did you mean 'softmax'"):
+        _ = tp.sofmax
+    assert not hasattr(tp, "load")
+    with pytest.raises(ImportError):
+        from tripy import Conv2d  # noqa: F401
+
+
+def test_version() -> None:
+    assert isinstance(tp.__version__, str)
+    try:
+        assert metadata.version("tripy-dl") == tp.__version__
+    except metadata.PackageNotFoundError:
+        pytest.skip("the package is not installed")
+
+
+def test_package_is_typed() -> None:
+    assert (PACKAGE / "py.typed").exists()
+
+
+def test_types_are_plain_typing_objects() -> None:
+    for name in ("TensorLike", "IntLike", "ShapeLike"):
+        assert hasattr(tp.types, name)
+
+
+def test_commands() -> None:
+    command = [sys.executable, "-m", "tripy"]
+    info = subprocess.run([*command, "info"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert info.stdout.startswith(f"tripy {tp.__version__}, Python ")
+    assert "engine openvino: installed" in info.stdout
+    usage = subprocess.run([*command, "--help"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert usage.stdout.startswith("usage: python -m tripy <command>")
+    wrong = subprocess.run([*command, "dance"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert wrong.returncode == 2
+
+
+# Imports ----------------------------------------------------------------------------------------
+
+
+def test_import_loads_no_engine_and_nothing_optional() -> None:
+    code = "import sys, tripy; print(*sorted(sys.modules))"
+    loaded = set(run_python(code).split())
+    engines = {"openvino", "jax", "jaxlib", "onnx", "torch", "scipy", "PIL", "mtcnn"}
+    own = {f"tripy.{name}" for name in ("engines.openvino", "engines.reference", "engines.kernels")}
+    assert not loaded & (engines | own | {"tripy.demo"})
+
+
+def test_eager_work_loads_only_the_reference_engine() -> None:
+    code = "import sys, tripy as tp; (tp.ones((2,)) + 1.0).eval(); print(*sorted(sys.modules))"
+    loaded = set(run_python(code).split())
+    assert "tripy.engines.reference" in loaded
+    assert "openvino" not in loaded
+
+
+def statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """What runs when a module is imported, except below TYPE_CHECKING."""
+    for statement in body:
+        if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            continue
+        if isinstance(statement, ast.If) and "TYPE_CHECKING" in ast.unparse(statement.test):
+            continue
+        yield statement
+        for name in ("body", "orelse", "finalbody", "handlers"):
+            yield from statements(getattr(statement, name, []))
+
+
+def imports(path: Path) -> set[str]:
+    """Modules of the package that a module imports at its top level."""
+    found: set[str] = set()
+    for statement in statements(tree_of(path).body):
+        if isinstance(statement, ast.Import):
+            names = [alias.name for alias in statement.names]
+        elif isinstance(statement, ast.ImportFrom):
+            assert statement.level == 0, f"{path} imports relatively"
+            source = statement.module or ""
+            whole = {f"{source}.{alias.name}".removeprefix("tripy.") for alias in statement.names}
+            names = [f"tripy.{n}" for n in whole if n in MODULES] or [source]
+        else:
+            continue
+        found |= {n.removeprefix("tripy.") for n in names if n.split(".")[0] == "tripy"}
+    return {"__init__" if name == "tripy" else name for name in found}
+
+
+def layer(name: str) -> int:
+    while name not in ORDER:
+        name = name.rpartition(".")[0]
+        assert name, "a module is missing in ORDER"
+    return ORDER.index(name)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_no_module_imports_upwards(name: str) -> None:
+    wrong = {other for other in imports(MODULES[name]) if layer(other) > layer(name)}
+    assert not wrong
+
+
+def test_imports_have_no_cycles() -> None:
+    edges = {name: imports(path) - {name} for name, path in MODULES.items()}
+    assert list(graphlib.TopologicalSorter(edges).static_order())
+
+
+def test_architecture_names_every_module() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    rows = {name.split(".")[0] for name in MODULES} - {"__init__", "__main__"}
+    missing = {row for row in rows if f"{row}.py" not in text and f"{row}/" not in text}
+    assert not missing
+
+
+# Rules of the source ----------------------------------------------------------------------------
+
+
+def nodes(kind: type[ast.AST]) -> Iterator[tuple[str, ast.AST]]:
+    for name, path in MODULES.items():
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, kind):
+                yield f"{name}:{node.lineno}", node  # type: ignore[attr-defined]
+
+
+def test_assertions_only_narrow_types() -> None:
+    def narrows(test: ast.expr) -> bool:
+        is_none = isinstance(test, ast.Compare) and isinstance(test.ops[0], ast.IsNot)
+        return is_none or ast.unparse(test).startswith("isinstance(")
+
+    wrong = [place for place, node in nodes(ast.Assert) if not narrows(node.test)]  # type: ignore[attr-defined]
+    assert not wrong
+
+
+def test_no_bare_except() -> None:
+    handlers = list(nodes(ast.ExceptHandler))
+    wrong = [place for place, node in handlers if node.type is None]  # type: ignore[attr-defined]
+    wrong += [place for place, node in handlers if "BaseException" in ast.unparse(node)]
+    assert not wrong
+
+
+# Exceptions of Python that are raised on purpose, for callers inside the package.
+RAISED = {"config": {"TypeError", "ValueError"}, "graph": {"AssertionError"}}
+
+
+def test_user_errors_are_raised_through_errors() -> None:
+    wrong = []
+    for place, node in nodes(ast.Raise):
+        raised = getattr(node, "exc", None)
+        name = ast.unparse(raised.func) if isinstance(raised, ast.Call) else ""
+        module = place.split(":")[0]
+        allowed = RAISED.get(module, set()) | ({"IndexError"} if "kernels" in module else set())
+        if isinstance(getattr(__builtins__, name, None) or vars(__import__("builtins")).get(name), type):
+            wrong += [place] if name not in allowed else []
+    assert not wrong
+
+
+def test_nothing_prints_but_commands() -> None:
+    calls = [(place, ast.unparse(node.func)) for place, node in nodes(ast.Call)]  # type: ignore[attr-defined]
+    wrong = [place for place, name in calls if name == "print"]
+    assert not [place for place in wrong if not place.startswith(("__main__", "demo."))]
+
+
+def length(path: Path) -> int:
+    return len(path.read_text(encoding="utf-8").splitlines())
+
+
+def test_files_are_short() -> None:
+    long = {str(path.relative_to(PACKAGE)) for path in FILES if length(path) > 500}
+    assert long == set(LONG)
+
+
+def function_lengths() -> list[int]:
+    """Lines of every function without its docstring."""
+    found = []
+    for _, node in nodes(ast.FunctionDef):
+        assert isinstance(node, ast.FunctionDef)
+        body = node.body[1:] if ast.get_docstring(node) is not None else node.body
+        lines = (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
+        found.append(lines + 1)
+    return found
+
+
+def test_functions_are_short() -> None:
+    found = function_lengths()
+    assert statistics.median(found) <= 10
+    assert sum(n <= 30 for n in found) >= 0.9 * len(found)
+
+
+def test_every_module_has_a_docstring() -> None:
+    bare = [name for name, path in MODULES.items() if not ast.get_docstring(tree_of(path))]
+    assert [name for name in bare if MODULES[name].read_text().strip()] == []
+
+
+def test_optional_engines_are_imported_inside_functions() -> None:
+    for name in ("executable", "compile", "evaluate", "passes", "tensor"):
+        module = importlib.import_module(f"tripy.{name}")
+        assert "openvino" not in vars(module)
