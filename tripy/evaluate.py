@@ -46,8 +46,7 @@ def evaluate(values: Sequence[Value]) -> None:
     pending = [v for v in order if v.data is None]
     if not pending:
         return
-    threshold = config.eager_threshold
-    if threshold is not None and _work(pending) >= threshold:
+    if _is_big(pending):
         _run_compiled(order, pending, values)
     else:
         del pending
@@ -63,8 +62,18 @@ def _evaluate_weight(value: Value) -> None:
         value.parameter = True
 
 
-def _work(values: Sequence[Value]) -> float:
-    return sum(v.node.primitive.work(v.node) for v in values if v.node is not None)
+def _is_big(values: Sequence[Value]) -> bool:
+    """Whether the estimated work reaches the threshold (adding up stops there)."""
+    threshold = config.eager_threshold
+    if threshold is None:
+        return False
+    work = 0.0
+    for value in values:
+        if work >= threshold:
+            break
+        if value.node is not None:
+            work += value.node.primitive.work(value.node)
+    return work >= threshold
 
 
 def _interpret(order: list[Value]) -> None:

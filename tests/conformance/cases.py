@@ -231,7 +231,7 @@ def elements(spec: Spec, dtype: str, rng: np.random.Generator, larger: bool = Fa
         return np.array(spec.values).reshape(shape).astype(NUMPY[dtype])
     if spec.values.startswith("index"):
         size = int(spec.values.split()[1])
-        made: Any = _integers(-size, size - 1)(rng, shape, dtype)
+        made: Any = _integers(-size, size - 1)(rng, shape, dtype if dtype in INTEGERS else "int8")
     elif dtype == "bool" and -1 not in shape:
         made = rng.random(shape) < 0.5
     else:

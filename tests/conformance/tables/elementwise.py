@@ -55,8 +55,8 @@ def unary(
     **options: Any,
 ) -> list[Case]:
     cases = [case(run, t(*shape, values=values), oracle=oracle, **options) for shape in SHAPES]
-    made = case(run, special(specials), oracle=oracle, label="special", has_special=True, **options)
-    return [*cases, made]
+    options |= {"label": "special", "has_special": True, "torch": None}
+    return [*cases, case(run, special(specials), oracle=oracle, **options)]
 
 
 def in_torch(name: str, **options: Any) -> Callable[..., Any]:

@@ -62,9 +62,9 @@ def _symmetric(options: Options) -> Options | None:
     return {**{k: v for k, v in options.items() if v is not None}, "padding": padding}
 
 
-def in_torch(name: str, count: int, options: Options) -> Callable[..., Any] | None:
-    known = _symmetric(options)
-    if known is None or count > 3:
+def in_torch(name: str, shape: Shape, options: Options) -> Callable[..., Any] | None:
+    known, count = _symmetric(options), len(shape) - 2
+    if known is None or count > 3 or 0 in shape:
         return None
 
     def run(*tensors: Any) -> Any:
@@ -91,7 +91,7 @@ def convolved(
         oracle=lambda *arrays: oracle(*arrays, **options),
         label=f"{options} {spec or ''}",
         terms=summed(w, transposed, groups),
-        torch=in_torch(name, len(w) - 2, options),
+        torch=in_torch(name, x, options),
     )
 
 
@@ -125,7 +125,7 @@ def pooled(name: str, x: Shape, kernel: Shape, options: Options, **more: Any) ->
     function, oracle = getattr(tp, name), getattr(oracles, name)
     given = {{"ceil_mode": "ceil", "count_include_pad": "include"}.get(k, k): v
              for k, v in options.items()}  # fmt: skip
-    torch = in_torch({"maxpool": "max_pool", "avgpool": "avg_pool"}[name], len(kernel),
+    torch = in_torch({"maxpool": "max_pool", "avgpool": "avg_pool"}[name], x,
                      {"kernel_size": kernel, "stride": 1, **options})  # fmt: skip
     return case(
         lambda tensor: function(tensor, kernel, **options),
