@@ -6,24 +6,29 @@ import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
-import tripy as tp
-from hypothesis import assume, given, settings
+from hypothesis import Phase, assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+
+import tripy as tp
 from tripy import shapes
 from tripy.tensor import make_size
 
 Array = np.ndarray[Any, np.dtype[Any]]
+Test = TypeVar("Test", bound=Callable[..., None])
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 
 
-def examples(count: int) -> Any:
-    """The same examples in every run, none kept between runs."""
-    return settings(max_examples=count, derandomize=True, deadline=None, database=None)
+def examples(count: int, simplified: bool = True) -> Callable[[Test], Test]:
+    """The same examples in every run, none kept; failures are simplified where that is fast."""
+    phases = [phase for phase in Phase if simplified or phase is Phase.generate]
+    return settings(
+        max_examples=count, derandomize=True, deadline=None, database=None, phases=phases
+    )
 
 
 def numbered(shape: Sequence[int]) -> Array:
@@ -169,8 +174,9 @@ def test_three_way_broadcasting(made: Any) -> None:
 def test_a_size_of_a_reshape_is_inferred(data: st.DataObject) -> None:
     x = numbered(data.draw(SHAPES))
     target = list(data.draw(SHAPES))
-    if target and data.draw(st.booleans()):
-        target[data.draw(st.integers(0, len(target) - 1))] = -1
+    inferred = data.draw(st.none() | st.integers(0, 3))
+    if inferred is not None and inferred < len(target):
+        target[inferred] = -1
     known = math.prod(size for size in target if size != -1)
     fits = x.size == known if -1 not in target else known > 0 and x.size % known == 0
     if not fits:
@@ -334,10 +340,11 @@ INPUT_SIZES = st.recursive(
 
 
 @pytest.mark.parametrize("engine", ["reference", "openvino"])
-@examples(15)
+@examples(15, simplified=False)
 @given(st.lists(INPUT_SIZES, min_size=4, max_size=8), MANY)
 def test_engines_compute_sizes(engine: str, several: list[Expression], many: list[Values]) -> None:
-    infos = [tp.DimensionInputInfo((low, low, high)) for low, high in map(BOUNDS.get, INPUTS)]
+    bounds = [BOUNDS[name] for name in INPUTS]
+    infos = [tp.DimensionInputInfo((low, low, high)) for low, high in bounds]
     executable = tp.compile(
         lambda a, b, c: [make_size(e.size) for e in several], args=infos, engine=engine
     )
@@ -412,11 +419,7 @@ FIXED = [
     Named("iota", lambda x: x + tp.iota(x.shape, 1, tp.int32)),
     Named("expand", lambda x: tp.flatten(tp.expand(x, (2, -1, -1)), 0, 1)),
 ]
-STEPS = (
-    st.sampled_from(FIXED)
-    | cuts()
-    | st.builds(pieces, st.integers(1, 3), st.integers(0, 1))
-)
+STEPS = st.sampled_from(FIXED) | cuts() | st.builds(pieces, st.integers(1, 3), st.integers(0, 1))
 PROGRAMS = st.lists(STEPS, min_size=1, max_size=4)
 SIZES = st.lists(st.tuples(st.integers(1, 6), st.integers(1, 6)), min_size=2, max_size=4)
 
@@ -450,7 +453,7 @@ def test_compiled_programs_follow_the_sizes(
     agrees(program, sizes, "reference")
 
 
-@examples(60)
+@examples(60, simplified=False)
 @given(PROGRAMS, SIZES)
 def test_openvino_follows_the_sizes(program: list[Named], sizes: list[tuple[int, int]]) -> None:
     agrees(program, sizes, "openvino")

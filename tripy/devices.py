@@ -12,7 +12,7 @@ _KINDS = ("cpu", "gpu")
 
 
 class device:
-    """Names a device: ``"cpu"``, ``"gpu"``, ``"cpu:0"``, ``"gpu:1"``, …
+    """Names a device, such as ``"cpu"``, ``"gpu"`` or ``"gpu:1"``.
 
     Args:
         device: kind and optional index; the kind is case-insensitive, a missing index is 0.

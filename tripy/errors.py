@@ -167,6 +167,12 @@ def describe(value: object) -> str:
     return f"{brief(value)} of type {type(value).__name__}"
 
 
+def given(args: Iterable[Any], kwargs: Mapping[str, Any]) -> str:
+    """Return the arguments of a call for the slot "received"."""
+    shown = [*map(brief, args), *(f"{name}={brief(value)}" for name, value in kwargs.items())]
+    return ", ".join(shown) or "no arguments"
+
+
 def one_of(choices: Iterable[object]) -> str:
     """Return a list of choices for the slot "expected"."""
     shown = [str(choice) for choice in choices]

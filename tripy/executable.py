@@ -13,9 +13,11 @@ from tripy.config import config
 from tripy.devices import device
 from tripy.engines.base import Options, Program
 from tripy.graph import Graph, Value, bind, shape_text
+from tripy.host import from_array, is_tensor_like
 from tripy.inputs import DimensionInputInfo, InputInfo
+from tripy.signature import InstanceSignature
 from tripy.structure import Slot
-from tripy.tensor import DimensionSize, Tensor, from_array, is_tensor_like, wrap
+from tripy.tensor import DimensionSize, Tensor, wrap
 from tripy.verify import Report, compare, tolerances
 
 
@@ -158,7 +160,7 @@ class Executable:
         """Leaf path → dtype and bounds of the sizes of the results."""
         return {p: _info_of(v) for p, v in zip(self._paths, self._graph.outputs)}
 
-    @property
+    @InstanceSignature
     def __signature__(self) -> inspect.Signature:
         kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
         parameters = [
@@ -291,8 +293,8 @@ class Executable:
         taken, surplus = names[: len(args)], args[len(names) :]
         problems: list[tuple[str, errors.ArgumentPath | None]] = []
         if surplus:
-            are = "argument is" if len(names) == 1 else "arguments are"
-            problems.append((f"{len(names)} {are} taken, not {len(args)}", (len(names),)))
+            text = f"too many arguments ({len(args)}, at most {len(names)})"
+            problems.append((text, (len(names),)))
         for name in kwargs:
             if name not in names:
                 problems.append((f"there is no parameter {name!r}", name))
@@ -302,12 +304,10 @@ class Executable:
         problems += [(f"the argument {name!r} is missing", None) for name in missing]
         if not problems:
             return
-        given = [errors.brief(value) for value in args]
-        given += [f"{name}={errors.brief(value)}" for name, value in kwargs.items()]
         raise errors.error(
             errors.TripyTypeError,
             "; ".join(text for text, _ in problems) + ".",
-            received=", ".join(given) or "no arguments",
+            received=errors.given(args, kwargs),
             expected=self._call_text(),
             fix=f"add {' and '.join(missing)}" if missing else "remove what is too much",
             argument=next((place for _, place in problems if place), None),

@@ -16,6 +16,7 @@ from tripy.config import config
 from tripy.devices import device
 from tripy.dtypes import ALL, BY_NAME, dtype, suggestion
 from tripy.errors import Api
+from tripy.shapes import as_size
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
@@ -70,6 +71,19 @@ def _float_fix(value: Any) -> str | None:
     return "take its value with float(…)" if hasattr(value, "_value") else None
 
 
+def _is_shape(value: Any) -> bool:
+    if as_size(value) is not None:
+        return True
+    return isinstance(value, (list, tuple)) and all(as_size(v) is not None for v in value)
+
+
+def _shape_fix(value: Any) -> str:
+    items = value if isinstance(value, (list, tuple)) else (value,)
+    if items and all(isinstance(v, (int, float)) and v == int(v) for v in items):
+        return f"write {tuple(int(v) for v in items)}"
+    return "pass a size, or a tuple of sizes such as (2, 3)"
+
+
 # Annotation -> what it accepts. tensor.py adds the rows that need the Tensor class.
 KINDS: dict[str, Kind] = {
     "None": Kind((type(None),), lambda value: value is None, "None"),
@@ -89,6 +103,8 @@ KINDS: dict[str, Kind] = {
     "Sequence[Any]": Kind((list, tuple), lambda v: isinstance(v, (list, tuple)), "a list or tuple"),
     "dict[str, Any]": Kind((dict,), lambda v: isinstance(v, dict), "a dict"),
     "Mapping[str, Any]": Kind((dict,), lambda v: isinstance(v, Mapping), "a dict"),
+    "IntLike": Kind((int,), lambda v: as_size(v) is not None, "an int or a size"),
+    "ShapeLike": Kind((), _is_shape, "a sequence of ints or sizes", _shape_fix),
     "Any": Kind((), lambda value: True, "anything"),
 }
 
@@ -301,7 +317,7 @@ def _missing(
 ) -> list[_Problem]:
     positional = _positional(signature, table)
     given = {*positional[: len(args)], *kwargs}
-    shown = ", ".join(errors.brief(a) for a in args) or "no arguments"
+    shown = errors.given(args, kwargs)
     variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     missing = [
         name
@@ -369,6 +385,17 @@ def _dtype_fix(name: str, kind: dtype, accepted: Sequence[dtype]) -> str:
 
 
 BY_BOOL = ALL[-1]
+
+
+class InstanceSignature:
+    """The ``__signature__`` of instances; their class keeps that of its constructor."""
+
+    def __init__(self, read: Callable[[Any], inspect.Signature]) -> None:
+        self._read = read
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        return None if instance is None else self._read(instance)
+
 
 # Devices come earlier in the import order, so they are checked from here.
 setattr(device, "__init__", public("device")(device.__init__))  # noqa: B010

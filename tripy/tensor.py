@@ -1,10 +1,10 @@
-"""``Tensor``: a handle on a graph value, and how host data becomes one."""
+"""``Tensor``: a handle on a graph value; ``DimensionSize``: a tensor that stands for a size."""
 
 from __future__ import annotations
 
 import copy
-import ctypes
 import itertools
+import math
 import sys
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -17,38 +17,19 @@ from tripy.config import config
 from tripy.devices import CPU, device
 from tripy.dtypes import dtype
 from tripy.graph import Value, shape_text
+from tripy.host import HOOKS as HOOKS
+from tripy.host import is_tensor_like as is_tensor_like
+from tripy.host import number_kind as number_kind
+from tripy.host import numbers_to_array as numbers_to_array
+from tripy.host import suggest_tensor, suggest_tensors, to_dlpack, to_value
+from tripy.operators import Operators, SizeOperators
 from tripy.shapes import Size
 from tripy.signature import Kind, public
 
-Array = Any
 _counter = itertools.count()
 
-# What tensors ask of the layers above, filled when those are imported: "evaluate" and the ops.
-HOOKS: dict[str, Callable[..., Any]] = {}
 
-
-def _is_shape(value: Any) -> bool:
-    if shapes.as_size(value) is not None:
-        return True
-    return isinstance(value, (list, tuple)) and all(shapes.as_size(v) is not None for v in value)
-
-
-def _suggest_shape(value: Any) -> str:
-    items = value if isinstance(value, (list, tuple)) else (value,)
-    if items and all(isinstance(v, (int, float)) and v == int(v) for v in items):
-        return f"write {tuple(int(v) for v in items)}"
-    return "pass a size, or a tuple of sizes such as (2, 3)"
-
-
-signature.KINDS.update(
-    {
-        "IntLike": Kind((int,), lambda v: shapes.as_size(v) is not None, "an int or a size"),
-        "ShapeLike": Kind((), _is_shape, "a sequence of ints or sizes", _suggest_shape),
-    }
-)
-
-
-class Tensor:
+class Tensor(Operators):
     """An immutable array that is computed when its elements are needed.
 
     Args:
@@ -175,7 +156,7 @@ class Tensor:
         self._elements()
         return self
 
-    def _elements(self) -> Array:
+    def _elements(self) -> Any:
         value = self._value
         if value.data is None:
             HOOKS["evaluate"]((value,))
@@ -213,25 +194,10 @@ class Tensor:
         dl_device: tuple[int, int] | None = None,
         copy: bool | None = None,
     ) -> Any:
-        if self.dtype in dtypes.PACKED:
-            raise errors.error(
-                errors.TripyTypeError,
-                f"DLPack cannot carry {self.dtype}.",
-                received=f"dtype {self.dtype}",
-                expected=errors.one_of(k for k in dtypes.ALL if k not in dtypes.PACKED),
-                fix="use tensor.numpy(), or tp.cast(tensor, tp.float32) first",
-                argument="self",
-            )
-        exported = self._host()
-        if self.dtype is dtypes.bfloat16:
-            exported = exported.view(np.int16)
-        if max_version is None or max_version < (1, 0):  # older consumers know no read-only flag
-            capsule = exported.__dlpack__(stream=stream)
-        else:
-            capsule = exported.__dlpack__(
-                stream=stream, max_version=max_version, dl_device=dl_device, copy=copy
-            )
-        return _as_bfloat16(capsule) if self.dtype is dtypes.bfloat16 else capsule
+        options = {"stream": stream}
+        if max_version is not None and max_version >= (1, 0):  # others know no read-only flag
+            options |= {"max_version": max_version, "dl_device": dl_device, "copy": copy}
+        return to_dlpack(self._host(), self.dtype, options)
 
     def __dlpack_device__(self) -> tuple[int, int]:
         return self._host().__dlpack_device__()  # type: ignore[no-any-return]
@@ -266,12 +232,9 @@ class Tensor:
                 f"{action} needs a tensor with exactly one element.",
                 received=f"shape {shape_text(self._value.shape)}",
                 expected="one element",
-                fix=f"pick one with {self._picked()}, or reduce with tp.any, tp.all, tp.sum, …",
+                fix="pick one with tensor[…], or reduce with tp.any, tp.all, tp.sum, …",
                 argument="self",
             )
-
-    def _picked(self) -> str:
-        return f"tensor[{', '.join('0' * max(self.rank, 1))}]"
 
     def __bool__(self) -> bool:
         self._require_one("a truth value")
@@ -280,16 +243,16 @@ class Tensor:
     def __int__(self) -> int:
         self._require_one("int()")
         number = self.item()
-        if number != number or number in (float("inf"), float("-inf")):
-            raise errors.error(
-                errors.TripyValueError,
-                "int() needs a finite number.",
-                received=str(number),
-                expected="a finite number",
-                fix="test it first, for example with math.isfinite(tensor.item())",
-                argument="self",
-            )
-        return int(number)
+        if math.isfinite(number):
+            return int(number)
+        raise errors.error(
+            errors.TripyValueError,
+            "int() needs a finite number.",
+            received=str(number),
+            expected="a finite number",
+            fix="test it first with math.isfinite(…)",
+            argument="self",
+        )
 
     def __float__(self) -> float:
         self._require_one("float()")
@@ -321,8 +284,7 @@ class Tensor:
                 f"a tensor of rank 0 {refusal}.",
                 received="shape ()",
                 expected="rank 1 or more",
-                fix="take its value with tensor.item(), or make it a vector with "
-                "tp.reshape(tensor, (1,))",
+                fix="take its value with tensor.item(), or reshape it to (1,)",
                 argument="self",
             )
         if not isinstance(shape[0], int):
@@ -337,8 +299,7 @@ class Tensor:
         return shape[0]
 
     def __contains__(self, value: Any) -> bool:
-        equal = self == value
-        return equal if isinstance(equal, bool) else bool(HOOKS["any"](equal))
+        return (equal := self == value) is not False and bool(HOOKS["any"](equal))
 
     def __repr__(self) -> str:
         value = self._value
@@ -377,16 +338,15 @@ class Tensor:
     def __getattr__(self, name: str) -> Any:
         if hasattr(type(self), name):  # a property failed inside: show why, not that it is missing
             return object.__getattribute__(self, name)
-        is_function = name in getattr(sys.modules.get("tripy"), "__all__", ())
-        fix = f"write tp.{name}(tensor, …)" if is_function else None
+        functions = getattr(sys.modules.get("tripy"), "__all__", ())
+        fix = f"write tp.{name}(tensor, …)" if name in functions else None
         raise errors.unknown_attribute("Tensor", name, dir(Tensor), fix)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "name" or hasattr(self, "__dict__"):  # subclasses may have more
             object.__setattr__(self, name, value)
             return
-        exists = hasattr(type(self), name)
-        if not exists:
+        if not hasattr(type(self), name):
             raise errors.unknown_attribute("Tensor", name, ["name"], "keep it beside the tensor")
         raise errors.error(
             errors.TripyAttributeError,
@@ -406,7 +366,7 @@ class Tensor:
             fix="write tensor = tp.where(mask, new, tensor)",
         )
 
-    # Methods and operators of the same name as a function; the functions hold the documentation.
+    # Methods of the same name as a function; the functions hold the documentation.
 
     @public("Tensor.cast")
     def cast(self, dtype: dtypes.dtype) -> Tensor:
@@ -448,105 +408,6 @@ class Tensor:
         """Return :func:`tripy.unsqueeze` of this tensor."""
         return HOOKS["unsqueeze"](self, dim)  # type: ignore[no-any-return]
 
-    def __getitem__(self, index: Any) -> Tensor:
-        return HOOKS["getitem"](self, index)  # type: ignore[no-any-return]
-
-    def __add__(self, other: Any) -> Tensor:
-        return HOOKS["add"](self, other)  # type: ignore[no-any-return]
-
-    def __radd__(self, other: Any) -> Tensor:
-        return HOOKS["add"](other, self)  # type: ignore[no-any-return]
-
-    def __sub__(self, other: Any) -> Tensor:
-        return HOOKS["sub"](self, other)  # type: ignore[no-any-return]
-
-    def __rsub__(self, other: Any) -> Tensor:
-        return HOOKS["sub"](other, self)  # type: ignore[no-any-return]
-
-    def __mul__(self, other: Any) -> Tensor:
-        return HOOKS["mul"](self, other)  # type: ignore[no-any-return]
-
-    def __rmul__(self, other: Any) -> Tensor:
-        return HOOKS["mul"](other, self)  # type: ignore[no-any-return]
-
-    def __truediv__(self, other: Any) -> Tensor:
-        return HOOKS["div"](self, other)  # type: ignore[no-any-return]
-
-    def __rtruediv__(self, other: Any) -> Tensor:
-        return HOOKS["div"](other, self)  # type: ignore[no-any-return]
-
-    def __floordiv__(self, other: Any) -> Tensor:
-        return HOOKS["floordiv"](self, other)  # type: ignore[no-any-return]
-
-    def __rfloordiv__(self, other: Any) -> Tensor:
-        return HOOKS["floordiv"](other, self)  # type: ignore[no-any-return]
-
-    def __mod__(self, other: Any) -> Tensor:
-        return HOOKS["mod"](self, other)  # type: ignore[no-any-return]
-
-    def __rmod__(self, other: Any) -> Tensor:
-        return HOOKS["mod"](other, self)  # type: ignore[no-any-return]
-
-    def __pow__(self, other: Any) -> Tensor:
-        return HOOKS["pow"](self, other)  # type: ignore[no-any-return]
-
-    def __rpow__(self, other: Any) -> Tensor:
-        return HOOKS["pow"](other, self)  # type: ignore[no-any-return]
-
-    def __matmul__(self, other: Any) -> Tensor:
-        return HOOKS["matmul_operator"](self, other)  # type: ignore[no-any-return]
-
-    def __rmatmul__(self, other: Any) -> Tensor:
-        return HOOKS["matmul_operator"](other, self)  # type: ignore[no-any-return]
-
-    def __and__(self, other: Any) -> Tensor:
-        return HOOKS["bit_and"](self, other)  # type: ignore[no-any-return]
-
-    def __rand__(self, other: Any) -> Tensor:
-        return HOOKS["bit_and"](other, self)  # type: ignore[no-any-return]
-
-    def __or__(self, other: Any) -> Tensor:
-        return HOOKS["bit_or"](self, other)  # type: ignore[no-any-return]
-
-    def __ror__(self, other: Any) -> Tensor:
-        return HOOKS["bit_or"](other, self)  # type: ignore[no-any-return]
-
-    def __xor__(self, other: Any) -> Tensor:
-        return HOOKS["bit_xor"](self, other)  # type: ignore[no-any-return]
-
-    def __rxor__(self, other: Any) -> Tensor:
-        return HOOKS["bit_xor"](other, self)  # type: ignore[no-any-return]
-
-    def __lt__(self, other: Any) -> Tensor:
-        return HOOKS["lt"](self, other)  # type: ignore[no-any-return]
-
-    def __le__(self, other: Any) -> Tensor:
-        return HOOKS["le"](self, other)  # type: ignore[no-any-return]
-
-    def __gt__(self, other: Any) -> Tensor:
-        return HOOKS["lt"](other, self)  # type: ignore[no-any-return]
-
-    def __ge__(self, other: Any) -> Tensor:
-        return HOOKS["le"](other, self)  # type: ignore[no-any-return]
-
-    def __eq__(self, other: Any) -> Any:
-        return HOOKS["eq"](self, other) if is_tensor_like(other) else False
-
-    def __ne__(self, other: Any) -> Any:
-        return HOOKS["ne"](self, other) if is_tensor_like(other) else True
-
-    def __neg__(self) -> Tensor:
-        return HOOKS["neg"](self)  # type: ignore[no-any-return]
-
-    def __pos__(self) -> Tensor:
-        return HOOKS["pos"](self)  # type: ignore[no-any-return]
-
-    def __abs__(self) -> Tensor:
-        return HOOKS["abs"](self)  # type: ignore[no-any-return]
-
-    def __invert__(self) -> Tensor:
-        return HOOKS["invert"](self)  # type: ignore[no-any-return]
-
 
 # Past __setattr__, because every operation makes a tensor.
 _set_value: Callable[[Tensor, Value], None] = Tensor.__dict__["_value"].__set__
@@ -562,7 +423,7 @@ def wrap(value: Value, kind: type[Tensor] = Tensor) -> Tensor:
     return tensor
 
 
-class DimensionSize(Tensor):
+class DimensionSize(SizeOperators, Tensor):
     """A rank-0 int32 tensor that stands for a size.
 
     Dynamic entries of ``Tensor.shape`` inside ``tp.compile`` are DimensionSize; arithmetic with
@@ -621,365 +482,19 @@ def make_size(size: Size) -> DimensionSize:
     return result
 
 
-def _size_arithmetic(name: str, operation: Callable[[Size, Size], Size]) -> None:
-    def forward(self: DimensionSize, other: Any) -> Any:
-        size = shapes.as_size(other)
-        if size is None:
-            return getattr(Tensor, f"__{name}__")(_beside(self, other), other)
-        return make_size(operation(self._size, size))
-
-    def reflected(self: DimensionSize, other: Any) -> Any:
-        size = shapes.as_size(other)
-        if size is None:
-            return getattr(Tensor, f"__r{name}__")(_beside(self, other), other)
-        return make_size(operation(size, self._size))
-
-    for method, full_name in ((forward, f"__{name}__"), (reflected, f"__r{name}__")):
-        method.__code__ = method.__code__.replace(co_name=full_name)  # messages show the operator
-        setattr(DimensionSize, full_name, method)
-
-
-def _beside(size: DimensionSize, other: Any) -> DimensionSize:
-    """Return the size, unless it stands beside a float."""
-    if number_kind(other) is float:
-        raise errors.error(
-            errors.TripyTypeError,
-            "a size does not mix with floats.",
-            received=f"{errors.describe(other)} beside the size {size}",
-            expected="ints, sizes or tensors",
-            fix="cast the size first: tp.cast(size, tp.float32)",
-            culprit=other,
-        )
-    return size
-
-
-def _divide(operation: Callable[[Size, Size], Size]) -> Callable[[Size, Size], Size]:
-    def checked(a: Size, b: Size) -> Size:
-        if b == 0:
-            raise errors.error(
-                errors.TripyValueError,
-                "a size cannot be divided by 0.",
-                received="the divisor 0",
-                expected="a divisor other than 0",
-                fix="check the divisor before you divide",
-                culprit=b,
-            )
-        return operation(a, b)
-
-    return checked
-
-
-def _size_comparison(name: str, known: Callable[[Size, Size], bool | None]) -> None:
-    def compare(self: DimensionSize, other: Any) -> Any:
-        size = shapes.as_size(other)
-        outcome = None if size is None else known(self._size, size)
-        return getattr(Tensor, f"__{name}__")(self, other) if outcome is None else Tensor(outcome)
-
-    setattr(DimensionSize, f"__{name}__", compare)
-
-
-def _negated(known: bool | None) -> bool | None:
-    return None if known is None else not known
-
-
-for _name, _operation in {
-    "add": lambda a, b: a + b,
-    "sub": lambda a, b: a - b,
-    "mul": lambda a, b: a * b,
-    "floordiv": _divide(shapes.floordiv),
-    "truediv": _divide(shapes.floordiv),
-    "mod": _divide(shapes.mod),
-}.items():
-    _size_arithmetic(_name, _operation)
-for _name, _known in {
-    "eq": shapes.known_equal,
-    "ne": lambda a, b: _negated(shapes.known_equal(a, b)),
-    "le": shapes.known_less_equal,
-    "ge": lambda a, b: shapes.known_less_equal(b, a),
-    "lt": lambda a, b: _negated(shapes.known_less_equal(b, a)),
-    "gt": lambda a, b: _negated(shapes.known_less_equal(a, b)),
-}.items():
-    _size_comparison(_name, _known)
-
 IntLike = Union[int, DimensionSize]
 ShapeLike = Union[Sequence[IntLike], IntLike]
 
 
-def _as_bfloat16(capsule: Any) -> Any:
-    """Rewrite the type code of exported int16 elements, because NumPy exports no bfloat16."""
-    is_versioned = "dltensor_versioned" in repr(capsule)
-    name = b"dltensor_versioned" if is_versioned else b"dltensor"
-    pointer = ctypes.pythonapi.PyCapsule_GetPointer
-    pointer.restype, pointer.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes.c_char_p)
-    tensor = pointer(capsule, name) + (32 if is_versioned else 0)  # the DLTensor in its manager
-    ctypes.c_uint8.from_address(tensor + 20).value = 4  # kDLBfloat, after data, device and ndim
-    return capsule
-
-
-# --- host data -------------------------------------------------------------------------------
-
-
-def is_tensor_like(value: Any) -> bool:
-    """Whether :class:`Tensor` could be made of a value, judged by its type."""
-    if isinstance(value, (Tensor, bool, int, float, list, tuple)):
-        return True
-    if value is None or isinstance(value, (str, bytes, complex, type)):
-        return False
-    return hasattr(value, "__dlpack__") or hasattr(value, "__array__") or _has_buffer(value)
-
-
-def _has_buffer(value: Any) -> bool:
-    try:
-        memoryview(value)
-    except TypeError:
-        return False
-    return True
-
-
-def to_value(data: Any, kind: dtype | None, place: device) -> Value:
-    """Return the value that host data stands for; ``kind`` None keeps or infers the dtype."""
-    if isinstance(data, (bool, int, float, np.generic, list, tuple)) or is_size(data):
-        array = _from_numbers(data, kind)
-    else:
-        array = from_array(data)
-        if kind is not None and dtypes.to_numpy(kind) != array.dtype:
-            with np.errstate(over="ignore"):
-                array = HOOKS["cast_array"](array, kind)
-    found = dtypes.from_numpy(array.dtype)
-    assert found is not None
-    return Value(found, array.shape, place, data=array, source=errors.capture())
-
-
-def is_size(value: Any) -> bool:
-    """Whether a value is a DimensionSize of known size."""
-    return isinstance(value, DimensionSize) and isinstance(value._size, int)
-
-
-def _flatten(data: Any) -> tuple[tuple[int, ...], list[Any]]:
-    """Return the shape of nested sequences and their leaves in order."""
-    shape: list[int] = []
-    level = [data]
-    while any(isinstance(item, (list, tuple)) for item in level):
-        size = _length(level[0])
-        for item in level:
-            if _length(item) != size or size is None:
-                raise _ragged(level)
-        if len(shape) == _MAX_RANK:
-            raise _too_deep(data)
-        shape.append(size or 0)
-        level = [leaf for item in level for leaf in item]
-    return tuple(shape), level
-
-
-_MAX_RANK = 64  # of NumPy
-
-
-def _too_deep(data: Any) -> errors.TripyShapeError:
-    return errors.error(
-        errors.TripyShapeError,
-        "the lists are nested too deeply.",
-        received=f"more than {_MAX_RANK} levels",
-        expected=f"at most {_MAX_RANK} levels",
-        fix="flatten the data, and check that no list contains itself",
-        culprit=data,
-    )
-
-
-def _length(item: Any) -> int | None:
-    return len(item) if isinstance(item, (list, tuple)) else None
-
-
-def _ragged(level: Sequence[Any]) -> errors.TripyShapeError:
-    first = level[0]
-    other = next(item for item in level if _length(item) != _length(first))
-    is_deep = _length(other) is None or _length(first) is None
-    return errors.error(
-        errors.TripyShapeError,
-        "the nested lists do not form an array.",
-        received=f"{_counted(other)} beside {_counted(first)}",
-        expected="lists of one length at every level",
-        fix="nest all elements equally deep" if is_deep else "pad the shorter lists",
-        culprit=other,
-    )
-
-
-def _counted(item: Any) -> str:
-    length = _length(item)
-    return errors.describe(item) if length is None else f"{errors.brief(item)} of length {length}"
-
-
-def number_kind(leaf: Any) -> type | None:
-    """Return bool, int or float for a Python number, NumPy scalar or size, else None."""
-    for kind, numpy_kind in ((bool, np.bool_), (int, np.integer), (float, np.floating)):
-        if isinstance(leaf, (kind, numpy_kind)):
-            return kind
-    if isinstance(leaf, np.generic):
-        known = dtypes.from_numpy(leaf.dtype)
-        return None if known is None else int if known is dtypes.int4 else float
-    return int if is_size(leaf) else None
-
-
-_RANK = {bool: 0, int: 1, float: 2}
-
-
-def _from_numbers(data: Any, kind: dtype | None) -> Any:
-    shape, leaves = _flatten(data)
-    kinds = {type(leaf): leaf for leaf in leaves}
-    found = []
-    for leaf in kinds.values():
-        known = number_kind(leaf)
-        if known is None:
-            raise _not_a_number(leaf)
-        found.append(known)
-    widest = max(found, key=_RANK.__getitem__, default=float)
-    if widest is int:
-        leaves = [int(leaf) for leaf in leaves]
-    if kind is None:
-        kind = _number_dtype(widest, leaves)
-    return numbers_to_array(leaves, widest, kind).reshape(shape)
-
-
-def _number_dtype(widest: type, leaves: list[Any]) -> dtype:
-    if widest is not int:
-        return dtypes.float32 if widest is float else dtypes.bool_
-    low, high = min(leaves), max(leaves)
-    return dtypes.int32 if -(2**31) <= low and high < 2**31 else dtypes.int64
-
-
-def numbers_to_array(leaves: list[Any], widest: type, kind: dtype) -> Any:
-    """Convert Python numbers directly (not through float32) to an array of ``kind``."""
-    if widest is int and kind in (*dtypes.INTEGERS, dtypes.int4):
-        low, high = dtypes.integer_range(kind)
-        for leaf in leaves:
-            if not low <= leaf <= high:
-                raise errors.error(
-                    errors.TripyValueError,
-                    f"an integer does not fit {kind}.",
-                    received=errors.brief(leaf),
-                    expected=f"{low} … {high}",
-                    fix=_wider(leaf),
-                    culprit=leaf,
-                )
-        return np.array(leaves, np.int64).astype(dtypes.to_numpy(kind))
-    if widest is bool:
-        return np.array(leaves, np.bool_).astype(dtypes.to_numpy(kind))
-    with np.errstate(over="ignore"):
-        return HOOKS["cast_array"](np.array([_to_float(leaf) for leaf in leaves]), kind)
-
-
-def _to_float(number: Any) -> float:
-    try:
-        return float(number)
-    except OverflowError:
-        return float("inf") if number > 0 else float("-inf")
-
-
-def _wider(number: int) -> str:
-    """Return what to do with an integer that does not fit."""
-    for kind in (dtypes.int16, dtypes.int32, dtypes.int64):
-        low, high = dtypes.integer_range(kind)
-        if low <= number <= high:
-            return f"use a wider dtype, such as tp.{kind}"
-    return "use tp.float64, which rounds it"
-
-
-_ADVICE: tuple[tuple[type | tuple[type, ...], str], ...] = (
-    (Tensor, "join tensors with tp.stack"),
-    (np.ndarray, "join arrays with numpy.stack"),
-    ((range, set, frozenset, Iterator), "write list(…) around it"),
-    ((str, bytes), "convert text to numbers first"),
-    (type(None), "write a number in its place"),
-    ((complex, np.complexfloating), "keep real and imaginary parts in two tensors"),
-)
-
-
-def _not_a_number(leaf: Any) -> errors.TripyTypeError:
-    advice = (fix for kinds, fix in _ADVICE if isinstance(leaf, kinds))
-    return errors.error(
-        errors.TripyTypeError,
-        "no tensor can be made of this data.",
-        received=errors.describe(leaf),
-        expected="numbers, nested lists of numbers, or an array object",
-        fix=next(advice, "convert it to numbers first"),
-        culprit=leaf,
-    )
-
-
-def from_array(data: Any) -> Any:
-    """Return the NumPy array of an array object, without a copy where possible."""
-    if data is None or isinstance(data, (str, bytes, complex)):
-        raise _not_a_number(data)
-    array = data if isinstance(data, np.ndarray) else _export(data)
-    if dtypes.from_numpy(array.dtype) is None:
-        raise errors.error(
-            errors.TripyTypeError,
-            f"arrays of {array.dtype} have no equivalent in tripy.",
-            received=errors.brief(data),
-            expected=errors.one_of(dtypes.ALL),
-            fix=_CONVERSIONS.get(array.dtype.kind, "convert it to an array of numbers first"),
-            culprit=data,
-        )
-    if array.dtype.isnative:
-        return array if array.flags.c_contiguous else np.ascontiguousarray(array)
-    return np.ascontiguousarray(array, array.dtype.newbyteorder("="))
-
-
-# Kind of a NumPy type without equivalent -> what to write.
-_CONVERSIONS = {
-    "u": "convert it first: array.astype(numpy.int64)",
-    "f": "convert it first: array.astype(numpy.float64)",
-    "c": "keep real and imaginary parts in two tensors: array.real, array.imag",
-}
-
-
-def _export(data: Any) -> Any:
-    """Return the NumPy array of any other array object."""
-    torch = sys.modules.get("torch")
-    if torch is not None and isinstance(data, torch.Tensor):
-        data = data.detach()
-        for name, bits, kind in _TORCH_BITS:  # types that NumPy does not take through DLPack
-            if data.dtype is getattr(torch, name, None):
-                array = _export(data.contiguous().view(getattr(torch, bits)))
-                return array.view(dtypes.to_numpy(kind))
-    try:
-        if hasattr(data, "__dlpack__"):
-            return np.from_dlpack(data)
-    except (BufferError, RuntimeError, TypeError, ValueError):
-        pass  # some arrays are only exported by the older protocol
-    try:
-        return np.asarray(data if hasattr(data, "__array__") else memoryview(data))
-    except (RuntimeError, TypeError, ValueError) as problem:
-        raise _not_a_number(data) from problem
-
-
-_TORCH_BITS = (
-    ("bfloat16", "int16", dtypes.bfloat16),
-    ("float8_e4m3fn", "uint8", dtypes.float8),
-)
-
-
-def _suggest_tensor(value: Any) -> str:
-    if is_tensor_like(value):
-        return "wrap it in tp.Tensor(…)"
-    return "pass a tensor, such as tp.Tensor([1.0, 2.0])"
-
-
-def _suggest_tensors(value: Any) -> str:
-    if isinstance(value, Tensor):
-        return "put the tensor into a list"
-    return "pass a list of tensors; wrap arrays and numbers in tp.Tensor(…)"
-
-
-def _is_sequence_of_tensors(value: Any) -> bool:
+def _are_tensors(value: Any) -> bool:
     return isinstance(value, (list, tuple)) and all(isinstance(v, Tensor) for v in value)
 
 
 signature.KINDS.update(
     {
-        "Tensor": Kind((Tensor,), lambda v: isinstance(v, Tensor), "a tp.Tensor", _suggest_tensor),
+        "Tensor": Kind((Tensor,), lambda v: isinstance(v, Tensor), "a tp.Tensor", suggest_tensor),
         "TensorLike": Kind((Tensor, int, float, bool), is_tensor_like, "a tensor or number"),
-        "Sequence[Tensor]": Kind(
-            (), _is_sequence_of_tensors, "a list or tuple of tensors", _suggest_tensors
-        ),
+        "Sequence[Tensor]": Kind((), _are_tensors, "a list or tuple of tensors", suggest_tensors),
     }
 )
+HOOKS.update(make_size=make_size, truth=Tensor)

@@ -23,6 +23,7 @@ BOOL = ("bool",)
 ALL = (*NUMERIC, *PACKED, *BOOL)
 MATRIX = (*FLOATS, "int32", "int64")
 FLOATING = (*FLOATS, "float8")
+WIDTHS = ("float32", "int64", "bfloat16", "uint8", "bool", "int4")
 
 NUMPY: dict[str, np.dtype[Any]] = {
     **{name: np.dtype(name) for name in (*INTEGERS, "float16", "float32", "float64", "bool")},
@@ -122,6 +123,14 @@ def case(
 ) -> Case:
     """A case; without an oracle the same expression on arrays is one."""
     return Case(run, inputs, oracle or run, **options)
+
+
+def spread(cases: Iterable[Case]) -> list[Case]:
+    """Every third case in all its dtypes, the others in one dtype of each width."""
+    return [
+        c if n % 3 == 0 else replace(c, dtypes=tuple(k for k in c.dtypes if k in WIDTHS))
+        for n, c in enumerate(cases)
+    ]
 
 
 def row(

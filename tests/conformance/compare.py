@@ -22,7 +22,8 @@ def wide(x: Array, dtype: str) -> Array:
     """float64 for floats, Python ints for integers, bool as it is: nothing is lost."""
     if dtype == "bool":
         return x
-    return x.astype(np.float64) if dtype in FLOATING else x.astype(np.int64).astype(object)
+    kind = np.float64 if dtype in FLOATING else np.int64
+    return np.asarray(x.astype(kind), np.float64 if dtype in FLOATING else object)
 
 
 def largest(dtype: str) -> float:
@@ -33,13 +34,13 @@ def round_to(x: Any, dtype: str) -> Array:
     """The nearest values of a floating dtype, ties to even, as float64."""
     x = np.asarray(x, np.float64)
     if dtype not in GRIDS:
-        return x
+        return np.asarray(x)
     bits, smallest = GRIDS[dtype]
     quantum = np.ldexp(1.0, np.maximum(np.frexp(x)[1] - bits, smallest))
     rounded = np.rint(x / quantum) * quantum
     limit = largest(dtype)
     over = limit if dtype == "float8" else math.inf
-    return np.where(np.abs(rounded) > limit, np.copysign(over, x), rounded)
+    return np.asarray(np.where(np.abs(rounded) > limit, np.copysign(over, x), rounded))
 
 
 def round_integer(value: int, dtype: str) -> float:
@@ -64,9 +65,7 @@ def wrapped(x: Any, dtype: str) -> Array:
 # --- judging ---------------------------------------------------------------------------------
 
 
-def _tolerance(
-    case: Case, wanted: Array, inputs: Sequence[Array], dtype: str, free: bool
-) -> Array:
+def _tolerance(case: Case, wanted: Array, inputs: Sequence[Array], dtype: str, free: bool) -> Array:
     if case.exact or dtype == "float8":
         return np.zeros(wanted.shape)
     scale = case.engine_scale or case.scale if free else case.scale
@@ -157,7 +156,8 @@ def difference(
     where = tuple(int(i) for i in np.argwhere(~right)[0])
     count = int((~right).sum())
     shown = _operands(wides, got.shape, where)
-    return f"{count} of {got.size} wrong: {got[where]!r} instead of {wanted[where]!r} at {where}{shown}"
+    values = f"{got[where]!r} instead of {wanted[where]!r}"
+    return f"{count} of {got.size} wrong: {values} at {where}{shown}"
 
 
 def _operands(inputs: Sequence[Array], shape: tuple[int, ...], where: tuple[int, ...]) -> str:

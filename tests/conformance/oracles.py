@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from scipy import special
+from scipy import special  # type: ignore[import-untyped]
 
 from .cases import FLOATING, Array, integer_range
 from .compare import round_integer, round_to
@@ -263,7 +262,8 @@ def conv_transpose(
             products = x[(slice(None), c, *cell)][:, None] * w[(c, slice(None), *tap)]
             out[(slice(None), channels, *target)] += products
     ends = zip(amounts, full, strict=True)
-    out = out[(..., *(slice(low, size - high) for (low, high), size in ends))]
+    inner: Any = (..., *(slice(low, size - high) for (low, high), size in ends))
+    out = np.asarray(out[inner])
     return out if b is None else out + b.reshape(-1, *(1,) * count)
 
 
@@ -300,7 +300,8 @@ def _pool(
             min(b, n + high) - a
             for (a, b), (n, _, _, (_, high)) in zip(chosen, geometry, strict=True)
         )
-        patch = x[(..., *(slice(a, b) for a, b in real))]
+        inner: Any = (..., *(slice(a, b) for a, b in real))
+        patch = x[inner]
         cells = math.prod(patch.shape[2:])
         flat = patch.reshape(*patch.shape[:2], cells)
         out[(slice(None), slice(None), *cell)] = reduce(flat, padded, cells)
@@ -332,4 +333,3 @@ def batchnorm(x: Array, w: Array, b: Array, mean: Array, variance: Array, eps: f
     columns = (-1,) + (1,) * (x.ndim - 2)
     w, b, mean, variance = (v.reshape(columns) for v in (w, b, mean, variance))
     return np.asarray((x - mean) / np.sqrt(variance + eps) * w + b)
-

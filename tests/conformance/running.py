@@ -55,13 +55,14 @@ def groups(mode: str) -> Iterator[tuple[str, str]]:
 class Exclusion:
     """A line of exclusions.txt: what OpenVINO may refuse, words of its message, and why."""
 
-    name: str
+    names: tuple[str, ...]  # rows; "*" for all, "-name" for all but this one
     dtypes: tuple[str, ...]
     words: str
     reason: str
 
     def covers(self, name: str, dtype: str) -> bool:
-        return self.name in ("*", name) and dtype in self.dtypes
+        named = name in self.names or ("*" in self.names and f"-{name}" not in self.names)
+        return named and dtype in self.dtypes
 
     @property
     def covered(self) -> list[tuple[str, str]]:
@@ -77,7 +78,10 @@ class Exclusion:
 def read_exclusions() -> list[Exclusion]:
     lines = (Path(__file__).parent / "exclusions.txt").read_text().splitlines()
     rows = [[p.strip() for p in line.split("|")] for line in lines if line and line[0] != "#"]
-    return [Exclusion(name, tuple(dtypes.split()), *rest) for name, dtypes, *rest in rows]
+    return [
+        Exclusion(tuple(names.split(", ")), tuple(dtypes.split()), words, reason)
+        for names, dtypes, words, reason in rows
+    ]
 
 
 EXCLUSIONS = read_exclusions()
@@ -130,9 +134,7 @@ def compiled(items: Sequence[Numbered], engine: str, dynamic: bool) -> tp.Execut
 
     def together(*tensors: Any) -> list[Any]:
         taken = iter(tensors)
-        return [
-            _flat(item.case.run(*_tensors(item, item.inputs(), taken))) for item in items
-        ]
+        return [_flat(item.case.run(*_tensors(item, item.inputs(), taken))) for item in items]
 
     args = [
         tp.InputInfo(_described(item, spec, array.shape, dynamic), DTYPES[spec.dtype or item.dtype])

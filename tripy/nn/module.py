@@ -11,7 +11,7 @@ from tripy.dtypes import dtype
 from tripy.graph import Value, shape_text, volume
 from tripy.ops.create import arange
 from tripy.ops.movement import reshape
-from tripy.signature import call_text, public
+from tripy.signature import InstanceSignature, call_text, public
 from tripy.tensor import Tensor, wrap
 
 
@@ -101,12 +101,10 @@ class Module:
             signature.bind(*args, **kwargs)
         except TypeError as mismatch:
             problem = str(mismatch)
-        given = [errors.brief(value) for value in args]
-        given += [f"{name}={errors.brief(value)}" for name, value in kwargs.items()]
         return errors.error(
             errors.TripyTypeError,
             f"{problem}.",
-            received=", ".join(given) or "no arguments",
+            received=errors.given(args, kwargs),
             expected=call_text(type(self).__name__, signature),
             fix="pass what the forward method takes",
         )
@@ -128,7 +126,7 @@ class Module:
         is_callable = has_forward or type(self).__call__ is not Module.__call__
         return tuple(inspect.signature(self).parameters) if is_callable else ()
 
-    @property
+    @InstanceSignature
     def __signature__(self) -> inspect.Signature:
         own = type(self).__call__
         function = self._forward() if own is Module.__call__ else own.__get__(self)
@@ -198,7 +196,9 @@ class Module:
         Example:
             >>> tp.Linear(2, 1).state_dict()
             {
-                weight: tensor([[0.0000, 1.0000]], dtype=float32, loc=cpu:0, shape=(1, 2)),
+                weight: tensor(
+                    [[0.0000, 1.0000]],
+                    dtype=float32, loc=cpu:0, shape=(1, 2)),
                 bias: tensor([0.0000], dtype=float32, loc=cpu:0, shape=(1,)),
             }
         """

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
 import tripy as tp
 
 from .. import oracles
@@ -31,8 +32,8 @@ def made(
         wide = values if source == "float64" else values.astype(object)
         return oracles.cast(source, dtype)(wide)
 
-    options = {"dtypes": (dtype,), "exact": True, **options}
-    return case(lambda x: run(x, DTYPES[dtype]), t(*shape, dtype="bool"), oracle=produced, **options)
+    kind, options = DTYPES[dtype], {"dtypes": (dtype,), "exact": True, **options}
+    return case(lambda x: run(x, kind), t(*shape, dtype="bool"), oracle=produced, **options)
 
 
 def everywhere(
@@ -116,8 +117,8 @@ FULL = row(
     ALL,
     [
         *everywhere(lambda x, d: tp.full(x.shape, 1, d), lambda x: np.ones(x.shape, int), 2, 3),
-        *everywhere(lambda x, d: tp.full(x.shape, -2.75, dtype=d), lambda x: np.full(x.shape, -2.75),
-                    2, 1, 2),
+        *everywhere(lambda x, d: tp.full(x.shape, -2.75, dtype=d),
+                    lambda x: np.full(x.shape, -2.75), 2, 1, 2),
         *everywhere(lambda x, d: tp.full((), True, d), lambda x: np.ones((), int), 1),
         *everywhere(lambda x, d: tp.full((x.shape[0], 0), 1, d), lambda x: np.ones((len(x), 0)), 3),
         *everywhere(lambda x, d: tp.full(x.shape[0] + 1, tp.Tensor(2.5), d),
@@ -147,7 +148,10 @@ def constant(name: str, value: int) -> list[Row]:
     ]
     other = case(lambda x: like(x, dtype=tp.float16), t(2, 3), out="float16",
                  oracle=lambda x: np.full(x.shape, float(value)))  # fmt: skip
-    return [row(name, ALL, cases), row(f"{name}_like", ALL, [*likes, other], ("input",), exact=True)]
+    return [
+        row(name, ALL, cases),
+        row(f"{name}_like", ALL, [*likes, other], ("input",), exact=True),
+    ]
 
 
 FULL_LIKE = row(

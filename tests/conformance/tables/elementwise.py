@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from scipy import special as functions  # type: ignore[import-untyped]
+
 import tripy as tp
-from scipy import special as functions
 
 from .. import oracles
 from ..cases import (
@@ -97,8 +98,12 @@ FUNCTIONS = [
         FLOATS,
         [
             *unary(tp.gelu, oracles.gelu, specials="moderate", torch=in_torch("gelu")),
-            *unary(tanh_gelu, oracles.gelu_tanh, specials="moderate",
-                   torch=in_torch("gelu", approximate="tanh")),
+            *unary(
+                tanh_gelu,
+                oracles.gelu_tanh,
+                specials="moderate",
+                torch=in_torch("gelu", approximate="tanh"),
+            ),
         ],
         ("input",),
         engine_scale=np.abs,  # engines may lose 1 + erf(x) to cancellation
@@ -254,9 +259,7 @@ ARITHMETIC = [
             *beside(operator.mod, 3, oracle=oracles.remainder),
             *beside(operator.mod, 0.75, oracle=oracles.remainder, dtypes=FLOATS),
         ],
-        scale=lambda x, *y: np.maximum(np.abs(x), *(np.abs(v) for v in y))
-        if y
-        else np.maximum(np.abs(x), 3),
+        scale=lambda x, y=3: np.maximum(np.abs(x), np.abs(y)),
     ),
     POWERS,
 ]

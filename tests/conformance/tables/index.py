@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
 import tripy as tp
 
 from .. import oracles
-from ..cases import ALL, BOOL, COMPILED, EAGER, INTEGERS, Case, Row, Shape, case, row, t
+from ..cases import ALL, BOOL, COMPILED, EAGER, INTEGERS, Case, Row, Shape, case, row, spread, t
 
 S = slice
 #: Shape and index; the same index must mean the same to NumPy, also for larger shapes.
@@ -145,8 +146,8 @@ INDEXING = row(
     "x[...]",
     ALL,
     [
-        *(indexed(*entry) for entry in BASIC),
-        *(indexed(*entry) for entry in ADVANCED),
+        *spread(indexed(*entry) for entry in BASIC),
+        *spread(indexed(*entry) for entry in ADVANCED),
         *(indexed(*entry, modes=EAGER) for entry in MASKED),
         *SIZED,
         *TENSORS,

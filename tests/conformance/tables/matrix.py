@@ -6,6 +6,7 @@ import operator
 from typing import Any
 
 import numpy as np
+
 import tripy as tp
 
 from .. import oracles
@@ -32,8 +33,6 @@ def product(run: Any, left: Shape, right: Shape, **options: Any) -> Case:
     static = (len(left) - 1,) if options else ()
     first, second = t(*left, static=static), t(*right, **options)
     return case(run, first, second, oracle=oracles.matmul, terms=max(1, left[-1]))
-
-
 
 
 PRODUCTS = [

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
 import tripy as tp
 
 from .. import oracles
-from ..cases import ALL, BOOL, FLOATING, INTEGERS, NUMERIC, Case, Row, Shape, case, row, t
+from ..cases import ALL, BOOL, FLOATING, INTEGERS, NUMERIC, Case, Row, Shape, case, row, spread, t
 
 
 def moved(
@@ -23,7 +24,7 @@ def moved(
 
 
 def movement(name: str, *cases: Case, parameters: tuple[str, ...] = ()) -> Row:
-    return row(name, ALL, cases, parameters, exact=True)
+    return row(name, ALL, spread(cases), parameters, exact=True)
 
 
 def reshaped(shape: Shape, target: Any, wanted: Any = None) -> Case:
@@ -95,34 +96,46 @@ SQUEEZE = movement(
     squeezed((2, 1, 3, 1, 1), (-1, 1)),
     moved(lambda x: x.squeeze(1), lambda x: x.squeeze(1), 2, 1),
 )
+
+
+def placed(shape: Shape, dim: int) -> Case:
+    return moved(lambda x: tp.unsqueeze(x, dim), lambda x: np.expand_dims(x, dim), *shape,
+                 label=f"dim={dim}")  # fmt: skip
+
+
+def permuted(shape: Shape, perm: Any) -> Case:
+    return moved(lambda x: tp.permute(x, perm), lambda x: np.transpose(x, perm), *shape,
+                 label=f"perm={perm}")  # fmt: skip
+
+
+def swapped(shape: Shape, a: int, b: int) -> Case:
+    return moved(lambda x: tp.transpose(x, a, b), lambda x: np.swapaxes(x, a, b), *shape,
+                 label=f"{a}, {b}")  # fmt: skip
+
+
 UNSQUEEZE = movement(
     "unsqueeze",
     *(
-        moved(lambda x, d=dim: tp.unsqueeze(x, d), lambda x, d=dim: np.expand_dims(x, d), *shape,
-              label=f"dim={dim}")
-        for shape, dim in (((), 0), ((), -1), ((3,), 1), ((2, 3), -3), ((2, 3), -2), ((0,), 0),
-                           ((2, 1, 3, 2), 4))
+        placed(*entry) for entry in [((), 0), ((), -1), ((3,), 1), ((2, 3), -3), ((2, 3), -2),
+                                     ((0,), 0), ((2, 1, 3, 2), 4)]
     ),
     moved(lambda x: x.unsqueeze(0), lambda x: x[None], 2, 3),
 )  # fmt: skip
 PERMUTE = movement(
     "permute",
     *(
-        moved(lambda x, p=perm: tp.permute(x, p), lambda x, p=perm: np.transpose(x, p), *shape,
-              label=f"perm={perm}")
-        for shape, perm in (((), ()), ((3,), (0,)), ((2, 3), (1, 0)), ((2, 3, 4), [2, 0, 1]),
-                            ((2, 0, 3), (1, -1, 0)), ((2, 1, 3, 2), (-1, -2, -3, -4)),
-                            ((2, 1, 3, 1, 2), (4, 2, 0, 1, 3)))
+        permuted(shape, perm) for shape, perm in (
+            ((), ()), ((3,), (0,)), ((2, 3), (1, 0)), ((2, 3, 4), [2, 0, 1]),
+            ((2, 0, 3), (1, -1, 0)), ((2, 1, 3, 2), (-1, -2, -3, -4)),
+            ((2, 1, 3, 1, 2), (4, 2, 0, 1, 3)))
     ),
     moved(lambda x: x.permute((1, 0)), lambda x: x.T, 2, 3),
 )  # fmt: skip
 TRANSPOSE = movement(
     "transpose",
     *(
-        moved(lambda x, a=a, b=b: tp.transpose(x, a, b), lambda x, a=a, b=b: np.swapaxes(x, a, b),
-              *shape, label=f"{a}, {b}")
-        for shape, a, b in (((2, 3), 0, 1), ((2, 3), 1, 1), ((2, 3, 4), -1, 0), ((0, 2), 0, -1),
-                            ((2, 1, 3, 1, 2), 1, 4))
+        swapped(*entry) for entry in [((2, 3), 0, 1), ((2, 3), 1, 1), ((2, 3, 4), -1, 0),
+                                      ((0, 2), 0, -1), ((2, 1, 3, 1, 2), 1, 4)]
     ),
     moved(lambda x: x.transpose(0, 1), lambda x: np.swapaxes(x, 0, 1), 2, 3, 2),
     moved(lambda x: x.T, lambda x: x.T, 2, 3, label="T"),

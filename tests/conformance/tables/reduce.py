@@ -7,10 +7,25 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
 import tripy as tp
 
 from .. import oracles
-from ..cases import ALL, BOOL, FLOATS, INTEGERS, NUMERIC, Array, Case, Row, Shape, case, row, special, t
+from ..cases import (
+    ALL,
+    BOOL,
+    FLOATS,
+    INTEGERS,
+    NUMERIC,
+    Array,
+    Case,
+    Row,
+    Shape,
+    case,
+    row,
+    special,
+    t,
+)
 
 #: Shape, dim, keepdim.
 REDUCTIONS: tuple[tuple[Shape, Any, bool], ...] = (
@@ -103,8 +118,9 @@ def positions(name: str, oracle: Callable[..., Any]) -> Row:
     cases = [along(name, oracle, *entry) for entry in POSITIONS]
     extremes = case(getattr(tp, name), special(), oracle=oracle, label="special", grows=False,
                     dtypes=INTEGERS + BOOL)  # fmt: skip
-    nan = case(lambda x: getattr(tp, name)(x, 0), t(6, values=(1.0, np.nan, 9.0, -9.0, np.nan, 2)),
-               oracle=lambda x: oracle(x, axis=0), label="NaN", dtypes=FLOATS, grows=False)  # fmt: skip
+    values = (1.0, np.nan, 9.0, -9.0, np.nan, 2)
+    nan = case(lambda x: getattr(tp, name)(x, 0), t(6, values=values), label="NaN", grows=False,
+               oracle=lambda x: oracle(x, axis=0), dtypes=FLOATS)  # fmt: skip
     return row(name, NUMERIC, [*cases, extremes, nan], ("input",), out="int32")
 
 
@@ -124,8 +140,9 @@ def normalised(name: str, oracle: Callable[..., Any], scale: Any) -> Row:
         )
         for shape, dim in shapes
     ]
-    large = case(lambda x: function(x, 1), t(2, 3, values=(900.0, 901.0, 0.0, -800.0, -801.0, -802)),
-                 oracle=lambda x: oracle(x, 1), label="large", grows=False)  # fmt: skip
+    values = (900.0, 901.0, 0.0, -800.0, -801.0, -802)
+    large = case(lambda x: function(x, 1), t(2, 3, values=values), label="large", grows=False,
+                 oracle=lambda x: oracle(x, 1))  # fmt: skip
     default = case(function, t(2, 3), oracle=oracle)
     return row(name, FLOATS, [*cases, large, default], ("input",), scale=scale, rtol=2e-6)
 

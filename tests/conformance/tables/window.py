@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
 import tripy as tp
 
 from .. import oracles
@@ -75,9 +76,7 @@ def in_torch(name: str, shape: Shape, options: Options) -> Callable[..., Any] | 
     return run
 
 
-def convolved(
-    name: str, x: Shape, w: Shape, has_bias: bool, options: Options, **spec: Any
-) -> Case:
+def convolved(name: str, x: Shape, w: Shape, has_bias: bool, options: Options, **spec: Any) -> Case:
     function, oracle = getattr(tp, name), getattr(oracles, name)
     transposed = name == "conv_transpose"
     groups = options.get("groups", 1)
@@ -209,9 +208,9 @@ CONV = row(
         layered(lambda d: tp.Conv(4, 2, (3,), "same", groups=2, bias=False, dtype=d),
                 lambda x, w: oracles.conv(x, w, None, "same", groups=2), (2, 4, 5),
                 weight=(2, 2, 3)),
-        case(layer(lambda d: tp.Conv(2, 2, (2, 2), dilation=2, dtype=d)), t(1, 2, 4, 4, static=(1,)),
-             oracle=lambda x: oracles.conv(x, counted(2, 2, 2, 2), counted(2), dilation=2),
-             terms=8, label="default values"),
+        case(layer(lambda d: tp.Conv(2, 2, (2, 2), dilation=2, dtype=d)),
+             t(1, 2, 4, 4, static=(1,)), terms=8, label="default values",
+             oracle=lambda x: oracles.conv(x, counted(2, 2, 2, 2), counted(2), dilation=2)),
     ],
     scale="absolute",
 )  # fmt: skip
@@ -235,7 +234,7 @@ def normalising(x: Shape) -> Case:
     channels = x[1:2]
     return layered(
         lambda d: tp.BatchNorm(channels[0], d, eps=1e-3),
-        lambda *arrays: oracles.batchnorm(*arrays, eps=1e-3),
+        lambda x, w, b, mean, variance: oracles.batchnorm(x, w, b, mean, variance, 1e-3),
         x,
         weight=channels,
         bias=channels,
@@ -246,8 +245,7 @@ def normalising(x: Shape) -> Case:
 
 def spread(x: Array, w: Array, b: Array, mean: Array, variance: Array) -> Array:
     """Magnitude of the terms of a normalisation."""
-    plus = oracles.batchnorm(np.abs(x), np.abs(w), np.abs(b), -np.abs(mean), variance, 1e-3)
-    return plus
+    return oracles.batchnorm(np.abs(x), np.abs(w), np.abs(b), -np.abs(mean), variance, 1e-3)
 
 
 BATCHNORM = row(
@@ -269,7 +267,8 @@ SEQUENTIAL = row(
     FLOATS,
     [
         case(lambda x, w, b: chain(x.dtype, w, b)(x), t(2, 3, static=(1,)),
-             t(4, 3, constant=True), t(4, constant=True), terms=16, oracle=lambda x, w, b: np.maximum(linear(x, w, b), 0) * 2,
+             t(4, 3, constant=True), t(4, constant=True), terms=16,
+             oracle=lambda x, w, b: np.maximum(linear(x, w, b), 0) * 2,
              scale=lambda x, w, b: linear(np.abs(x), np.abs(w), np.abs(b)) * 2, roundings=2),
         case(lambda x: tp.Sequential()(x + x), t(2, 3), oracle=lambda x: x + x, exact=True),
     ],
@@ -277,6 +276,8 @@ SEQUENTIAL = row(
 
 BARE_WEIGHT = case(tp.conv, t(1, 2, 5), t(3, 2, 2), oracle=oracles.conv, terms=4, grows=False,
                    label="weight of unknown size")  # fmt: skip
+
+
 def pool_layer(name: str, oracle: Callable[..., Any]) -> Row:
     make = getattr(tp, name)
     pooling = case(lambda x: make((2, 3), 2, (1, 0), ceil_mode=True)(x), t(1, 2, 5, 6), terms=6,

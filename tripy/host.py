@@ -1,0 +1,300 @@
+"""How host data becomes arrays: numbers, nested lists, buffers and array objects."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from tripy import dtypes, errors
+from tripy.devices import device
+from tripy.dtypes import dtype
+from tripy.graph import Value
+
+# What tensors ask of the layers above, filled when those are imported: "evaluate" and the ops.
+HOOKS: dict[str, Callable[..., Any]] = {}
+
+
+def is_tensor_like(value: Any) -> bool:
+    """Whether :class:`tripy.Tensor` could be made of a value, judged by its type."""
+    if isinstance(value, (bool, int, float, list, tuple)):
+        return True
+    if value is None or isinstance(value, (str, bytes, complex, type)):
+        return False
+    return hasattr(value, "__dlpack__") or hasattr(value, "__array__") or _has_buffer(value)
+
+
+def _has_buffer(value: Any) -> bool:
+    try:
+        memoryview(value)
+    except TypeError:
+        return False
+    return True
+
+
+def to_value(data: Any, kind: dtype | None, place: device) -> Value:
+    """Return the value that host data stands for; ``kind`` None keeps or infers the dtype."""
+    if isinstance(data, (bool, int, float, np.generic, list, tuple)) or is_size(data):
+        array = _from_numbers(data, kind)
+    else:
+        array = from_array(data)
+        if kind is not None and dtypes.to_numpy(kind) != array.dtype:
+            with np.errstate(over="ignore"):
+                array = HOOKS["cast_array"](array, kind)
+    found = dtypes.from_numpy(array.dtype)
+    assert found is not None
+    return Value(found, array.shape, place, data=array, source=errors.capture())
+
+
+def is_size(value: Any) -> bool:
+    """Whether a value is a DimensionSize of known size."""
+    return isinstance(getattr(value, "_size", None), int)
+
+
+def _flatten(data: Any) -> tuple[tuple[int, ...], list[Any]]:
+    """Return the shape of nested sequences and their leaves in order."""
+    shape: list[int] = []
+    level = [data]
+    while any(isinstance(item, (list, tuple)) for item in level):
+        size = _length(level[0])
+        for item in level:
+            if _length(item) != size or size is None:
+                raise _ragged(level)
+        if len(shape) == _MAX_RANK:
+            raise _too_deep(data)
+        shape.append(size or 0)
+        level = [leaf for item in level for leaf in item]
+    return tuple(shape), level
+
+
+_MAX_RANK = 64  # of NumPy
+
+
+def _too_deep(data: Any) -> errors.TripyShapeError:
+    return errors.error(
+        errors.TripyShapeError,
+        "the lists are nested too deeply.",
+        received=f"more than {_MAX_RANK} levels",
+        expected=f"at most {_MAX_RANK} levels",
+        fix="flatten the data, and check that no list contains itself",
+        culprit=data,
+    )
+
+
+def _length(item: Any) -> int | None:
+    return len(item) if isinstance(item, (list, tuple)) else None
+
+
+def _ragged(level: Sequence[Any]) -> errors.TripyShapeError:
+    first = level[0]
+    other = next(item for item in level if _length(item) != _length(first))
+    is_deep = _length(other) is None or _length(first) is None
+    return errors.error(
+        errors.TripyShapeError,
+        "the nested lists do not form an array.",
+        received=f"{_counted(other)} beside {_counted(first)}",
+        expected="lists of one length at every level",
+        fix="nest all elements equally deep" if is_deep else "pad the shorter lists",
+        culprit=other,
+    )
+
+
+def _counted(item: Any) -> str:
+    length = _length(item)
+    return errors.describe(item) if length is None else f"{errors.brief(item)} of length {length}"
+
+
+def number_kind(leaf: Any) -> type | None:
+    """Return bool, int or float for a Python number, NumPy scalar or size, else None."""
+    for kind, numpy_kind in ((bool, np.bool_), (int, np.integer), (float, np.floating)):
+        if isinstance(leaf, (kind, numpy_kind)):
+            return kind
+    if isinstance(leaf, np.generic):
+        known = dtypes.from_numpy(leaf.dtype)
+        return None if known is None else int if known is dtypes.int4 else float
+    return int if is_size(leaf) else None
+
+
+_RANK = {bool: 0, int: 1, float: 2}
+
+
+def _from_numbers(data: Any, kind: dtype | None) -> Any:
+    shape, leaves = _flatten(data)
+    kinds = {type(leaf): leaf for leaf in leaves}
+    found = []
+    for leaf in kinds.values():
+        known = number_kind(leaf)
+        if known is None:
+            raise _not_a_number(leaf)
+        found.append(known)
+    widest = max(found, key=_RANK.__getitem__, default=float)
+    if widest is int:
+        leaves = [int(leaf) for leaf in leaves]
+    if kind is None:
+        kind = _number_dtype(widest, leaves)
+    return numbers_to_array(leaves, widest, kind).reshape(shape)
+
+
+def _number_dtype(widest: type, leaves: list[Any]) -> dtype:
+    if widest is not int:
+        return dtypes.float32 if widest is float else dtypes.bool_
+    low, high = min(leaves), max(leaves)
+    return dtypes.int32 if -(2**31) <= low and high < 2**31 else dtypes.int64
+
+
+def numbers_to_array(leaves: list[Any], widest: type, kind: dtype) -> Any:
+    """Convert Python numbers directly (not through float32) to an array of ``kind``."""
+    if widest is int and kind in (*dtypes.INTEGERS, dtypes.int4):
+        low, high = dtypes.integer_range(kind)
+        for leaf in leaves:
+            if not low <= leaf <= high:
+                raise errors.error(
+                    errors.TripyValueError,
+                    f"an integer does not fit {kind}.",
+                    received=errors.brief(leaf),
+                    expected=f"{low} … {high}",
+                    fix=_wider(leaf),
+                    culprit=leaf,
+                )
+        return np.array(leaves, np.int64).astype(dtypes.to_numpy(kind))
+    if widest is bool:
+        return np.array(leaves, np.bool_).astype(dtypes.to_numpy(kind))
+    with np.errstate(over="ignore"):
+        return HOOKS["cast_array"](np.array([_to_float(leaf) for leaf in leaves]), kind)
+
+
+def _to_float(number: Any) -> float:
+    try:
+        return float(number)
+    except OverflowError:
+        return float("inf") if number > 0 else float("-inf")
+
+
+def _wider(number: int) -> str:
+    """Return what to do with an integer that does not fit."""
+    for kind in (dtypes.int16, dtypes.int32, dtypes.int64):
+        low, high = dtypes.integer_range(kind)
+        if low <= number <= high:
+            return f"use a wider dtype, such as tp.{kind}"
+    return "use tp.float64, which rounds it"
+
+
+_ADVICE: tuple[tuple[type | tuple[type, ...], str], ...] = (
+    (np.ndarray, "join arrays with numpy.stack"),
+    ((range, set, frozenset, Iterator), "write list(…) around it"),
+    ((str, bytes), "convert text to numbers first"),
+    (type(None), "write a number in its place"),
+    ((complex, np.complexfloating), "keep real and imaginary parts in two tensors"),
+)
+
+
+def _not_a_number(leaf: Any) -> errors.TripyTypeError:
+    advice = (fix for kinds, fix in _ADVICE if isinstance(leaf, kinds))
+    is_tensor = hasattr(leaf, "_value")
+    return errors.error(
+        errors.TripyTypeError,
+        "no tensor can be made of this data.",
+        received=errors.describe(leaf),
+        expected="numbers, nested lists of numbers, or an array object",
+        fix="join tensors with tp.stack"
+        if is_tensor
+        else next(advice, "convert it to numbers first"),
+        culprit=leaf,
+    )
+
+
+def from_array(data: Any) -> Any:
+    """Return the NumPy array of an array object, without a copy where possible."""
+    if data is None or isinstance(data, (str, bytes, complex)):
+        raise _not_a_number(data)
+    array = data if isinstance(data, np.ndarray) else _export(data)
+    if dtypes.from_numpy(array.dtype) is None:
+        raise errors.error(
+            errors.TripyTypeError,
+            f"arrays of {array.dtype} have no equivalent in tripy.",
+            received=errors.brief(data),
+            expected=errors.one_of(dtypes.ALL),
+            fix=_CONVERSIONS.get(array.dtype.kind, "convert it to an array of numbers first"),
+            culprit=data,
+        )
+    if array.dtype.isnative:
+        return array if array.flags.c_contiguous else np.ascontiguousarray(array)
+    return np.ascontiguousarray(array, array.dtype.newbyteorder("="))
+
+
+# Kind of a NumPy type without equivalent -> what to write.
+_CONVERSIONS = {
+    "u": "convert it first: array.astype(numpy.int64)",
+    "f": "convert it first: array.astype(numpy.float64)",
+    "c": "keep real and imaginary parts in two tensors: array.real, array.imag",
+}
+
+
+def _export(data: Any) -> Any:
+    """Return the NumPy array of any other array object."""
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(data, torch.Tensor):
+        data = data.detach()
+        for name, bits, kind in _TORCH_BITS:  # types that NumPy does not take through DLPack
+            if data.dtype is getattr(torch, name, None):
+                array = _export(data.contiguous().view(getattr(torch, bits)))
+                return array.view(dtypes.to_numpy(kind))
+    try:
+        if hasattr(data, "__dlpack__"):
+            return np.from_dlpack(data)
+    except (BufferError, RuntimeError, TypeError, ValueError):
+        pass  # some arrays are only exported by the older protocol
+    try:
+        return np.asarray(data if hasattr(data, "__array__") else memoryview(data))
+    except (RuntimeError, TypeError, ValueError) as problem:
+        raise _not_a_number(data) from problem
+
+
+_TORCH_BITS = (
+    ("bfloat16", "int16", dtypes.bfloat16),
+    ("float8_e4m3fn", "uint8", dtypes.float8),
+)
+
+
+def suggest_tensor(value: Any) -> str:
+    """Return what to write where a tensor is needed."""
+    if is_tensor_like(value):
+        return "wrap it in tp.Tensor(…)"
+    return "pass a tensor, such as tp.Tensor([1.0, 2.0])"
+
+
+def suggest_tensors(value: Any) -> str:
+    """Return what to write where a list of tensors is needed."""
+    if hasattr(value, "_value"):
+        return "put the tensor into a list"
+    return "pass a list of tensors; wrap arrays and numbers in tp.Tensor(…)"
+
+
+def to_dlpack(array: Any, kind: dtype, options: dict[str, Any]) -> Any:
+    """Export an array through DLPack."""
+    if kind in dtypes.PACKED:
+        raise errors.error(
+            errors.TripyTypeError,
+            f"DLPack cannot carry {kind}.",
+            received=f"dtype {kind}",
+            expected=errors.one_of(k for k in dtypes.ALL if k not in dtypes.PACKED),
+            fix="use tensor.numpy(), or tp.cast(tensor, tp.float32) first",
+            argument="self",
+        )
+    if kind is dtypes.bfloat16:
+        return _as_bfloat16(array.view(np.int16).__dlpack__(**options))
+    return array.__dlpack__(**options)
+
+
+def _as_bfloat16(capsule: Any) -> Any:
+    """Rewrite the type code of exported int16 elements, because NumPy exports no bfloat16."""
+    is_versioned = "dltensor_versioned" in repr(capsule)
+    name = b"dltensor_versioned" if is_versioned else b"dltensor"
+    pointer = ctypes.pythonapi.PyCapsule_GetPointer
+    pointer.restype, pointer.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes.c_char_p)
+    tensor = pointer(capsule, name) + (32 if is_versioned else 0)  # the DLTensor in its manager
+    ctypes.c_uint8.from_address(tensor + 20).value = 4  # kDLBfloat, after data, device and ndim
+    return capsule
