@@ -106,12 +106,20 @@ def integer_range(kind: dtype) -> tuple[int, int]:
     return int(info.min), int(info.max)
 
 
+def _numpy_name(value: Any) -> str:
+    try:
+        return str(np.dtype(value).name)
+    except TypeError:
+        return ""
+
+
 def suggestion(value: object) -> str:
     """Name the dtype that a Python type, string or NumPy type probably means."""
-    names = {int: "int32", float: "float32", bool: "bool"}
-    try:
-        name = names.get(value) or np.dtype(value).name  # type: ignore[call-overload]
-    except TypeError:
+    names: dict[object, str] = {int: "int32", float: "float32", bool: "bool"}
+    name = names.get(value, "") if isinstance(value, type) else ""
+    if isinstance(value, (type, np.dtype, str)) and not name:
+        name = _numpy_name(value)
+    if not name and (isinstance(value, str) or type(value).__module__ == "torch"):
         name = str(value)
     known = BY_NAME.get(name.removeprefix("torch.").removeprefix("tp."))
     return f"tp.{known.name}" if known else "one of " + ", ".join(f"tp.{k.name}" for k in ALL)

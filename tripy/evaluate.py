@@ -47,7 +47,7 @@ def evaluate(values: Sequence[Value]) -> None:
     if not pending:
         return
     if _is_big(pending):
-        _run_compiled(order, pending, values)
+        _run_compiled(values)
     else:
         del pending
         _interpret(order)
@@ -86,8 +86,10 @@ def _interpret(order: list[Value]) -> None:
             compute(order.pop())
 
 
-def _run_compiled(order: list[Value], pending: Sequence[Value], wanted: Sequence[Value]) -> None:
-    outputs = _outputs(pending, wanted)
+def _run_compiled(wanted: Sequence[Value]) -> None:
+    _check_values(wanted)
+    order = topological(wanted)
+    outputs = _outputs([v for v in order if v.data is None], wanted)
     inputs = [v for v in order if v.data is not None and not (v.parameter or v.literal)]
     program = _program_for(Graph(inputs, outputs, order))
     if program is None:
@@ -95,6 +97,17 @@ def _run_compiled(order: list[Value], pending: Sequence[Value], wanted: Sequence
         return
     for value, data in zip(outputs, program([v.data for v in inputs])):
         value.settle(data)
+
+
+def _check_values(wanted: Sequence[Value]) -> None:
+    """Raise what eager mode raises about elements; a program would take the nearest valid ones."""
+    from tripy.engines.reference import VALUE_CHECKS, check_values
+
+    nodes = [v.node for v in topological(wanted) if v.data is None and v.node is not None]
+    for node in nodes:
+        if node.primitive.name in VALUE_CHECKS:
+            evaluate((node.inputs[1],))
+            check_values(node, (node.inputs[1].data,))
 
 
 def _outputs(pending: Sequence[Value], wanted: Sequence[Value]) -> list[Value]:

@@ -62,13 +62,17 @@ def _int_fix(value: Any) -> str | None:
 def _ints_fix(value: Any) -> str | None:
     if is_integer(value):
         return f"write ({value},)"
-    if isinstance(value, (list, tuple)) and all(isinstance(v, (int, float)) for v in value):
-        return f"write {type(value)(int(v) for v in value)}" if value else None
+    if isinstance(value, (list, tuple)) and value and all(map(_is_whole, value)):
+        return f"write {tuple(int(v) for v in value)}"
     return None
 
 
 def _float_fix(value: Any) -> str | None:
     return "take its value with float(…)" if hasattr(value, "_value") else None
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) or (isinstance(value, float) and value.is_integer())
 
 
 def _is_shape(value: Any) -> bool:
@@ -79,7 +83,7 @@ def _is_shape(value: Any) -> bool:
 
 def _shape_fix(value: Any) -> str:
     items = value if isinstance(value, (list, tuple)) else (value,)
-    if items and all(isinstance(v, (int, float)) and v == int(v) for v in items):
+    if items and all(map(_is_whole, items)):
         return f"write {tuple(int(v) for v in items)}"
     return "pass a size, or a tuple of sizes such as (2, 3)"
 

@@ -23,7 +23,8 @@ BOOL = ("bool",)
 ALL = (*NUMERIC, *PACKED, *BOOL)
 MATRIX = (*FLOATS, "int32", "int64")
 FLOATING = (*FLOATS, "float8")
-WIDTHS = ("float32", "int64", "bfloat16", "uint8", "bool", "int4")
+#: One dtype of each kind, for what does not depend on the others.
+MAIN = ("float32", "float64", "int32", "int64", "uint8", "bool", "int4")
 
 NUMPY: dict[str, np.dtype[Any]] = {
     **{name: np.dtype(name) for name in (*INTEGERS, "float16", "float32", "float64", "bool")},
@@ -126,9 +127,9 @@ def case(
 
 
 def spread(cases: Iterable[Case]) -> list[Case]:
-    """Every third case in all its dtypes, the others in one dtype of each width."""
+    """Every third case in all its dtypes, the others in the main ones."""
     return [
-        c if n % 3 == 0 else replace(c, dtypes=tuple(k for k in c.dtypes if k in WIDTHS))
+        c if n % 3 == 0 else replace(c, dtypes=tuple(k for k in c.dtypes if k in MAIN))
         for n, c in enumerate(cases)
     ]
 

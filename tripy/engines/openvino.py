@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,12 +14,34 @@ from openvino import opset15 as op
 
 from tripy import dtypes, errors, shapes
 from tripy.engines.base import Options, Refusal
+from tripy.engines.openvino_nodes import divided_integers
 from tripy.engines.openvino_ops import DTYPES, ROWS, refusal
 from tripy.graph import Graph, Node, Value, bind, specialise
 from tripy.shapes import Dim, Size
 
 _PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
-_BINARY = {"min": op.minimum, "max": op.maximum}
+
+
+def _divided(part: int) -> Callable[[Any, Any], Any]:
+    return lambda a, b: divided_integers(*(op.convert(x, "i32").output(0) for x in (a, b)))[part]
+
+
+def _if(condition: Any, amount: Any) -> Any:
+    """The amount or 0; a select would go through float32, which is inexact for large sizes."""
+    return op.multiply(op.convert(condition, "i64"), amount)
+
+
+# How functions of symbolic sizes are computed on rank-0 i64 nodes.
+_SIZE_ROWS: dict[str, Callable[[Any, Any], Any]] = {
+    "floordiv": _divided(0),
+    "mod": _divided(1),
+    "min": op.minimum,
+    "max": op.maximum,
+    "wrap": lambda a, b: op.add(a, _if(op.less(a, op.constant(np.int64(0))), b)),
+    "broadcast": lambda a, b: op.add(
+        a, _if(op.equal(a, op.constant(np.int64(1))), op.subtract(b, a))
+    ),
+}
 
 
 @functools.lru_cache(maxsize=1)
@@ -102,18 +124,7 @@ class _Builder:
         if isinstance(atom, shapes.Symbol):
             return self._symbol(atom.name)
         left, right = self.size(atom.left), self.size(atom.right)
-        if atom.name == "broadcast":
-            is_one = op.equal(left, op.constant(np.int64(1)))
-            return op.select(is_one, right, left).output(0)
-        if atom.name == "wrap":
-            is_negative = op.less(left, op.constant(np.int64(0)))
-            return op.select(is_negative, op.add(left, right), left).output(0)
-        if atom.name in ("floordiv", "mod"):
-            quotient = op.divide(left, right)  # integer division rounds down, as Python's
-            if atom.name == "floordiv":
-                return quotient.output(0)
-            return op.subtract(left, op.multiply(quotient, right)).output(0)
-        return _BINARY[atom.name](left, right).output(0)
+        return op.convert(_SIZE_ROWS[atom.name](left, right), "i64").output(0)
 
     def _symbol(self, name: str) -> Any:
         index, dim = self.graph.symbols[name]

@@ -321,8 +321,8 @@ def refusal(
     for dtype in used:
         if dtype in NARROWED:
             return f"{dtype} would be computed as {NARROWED[dtype]}"
-        if dtype in PACKED and name != "cast":
-            return f"{dtype} is only converted"
+        if dtype == "int4" or (dtype in PACKED and name != "cast"):
+            return f"{dtype} values are not supported"
     check = CHECKS.get(name)
     return check(dtypes, attrs, [*shapes, out_shape]) if check else None
 

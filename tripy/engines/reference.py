@@ -15,22 +15,21 @@ from tripy.engines.base import Options, Refusal
 from tripy.engines.kernels import BODIES
 from tripy.graph import Graph, Node, Value, bind
 
-_INDEXING = ("gather", "take_along_dim")
-
 
 def run_node(node: Node, inputs: Sequence[Any], sizes: Mapping[str, int] | None) -> Any:
-    """Compute one node; ``sizes`` gives the symbols of a dynamic graph their values."""
+    """Compute one node. ``sizes`` gives the symbols of a compiled graph their values; without it
+    the node is eager, and values that are not allowed raise."""
     attributes, shape = node.attributes, node.shape
-    if sizes is not None:
+    if sizes is None:
+        check_values(node, inputs[1:2])
+    else:
         attributes = {k: shapes.substitute(v, sizes) for k, v in attributes.items()}
         shape = shapes.substitute(shape, sizes)
-        if node.primitive.name in _INDEXING:
+        if node.primitive.name in ("gather", "take_along_dim"):
             attributes["clamp"] = True
     body = BODIES[node.primitive.name]
     try:
         return body(inputs, attributes, shape, dtypes.to_numpy(node.dtype))  # type: ignore[arg-type]
-    except IndexError as problem:
-        raise _index_error(node, problem) from None
     except MemoryError as problem:
         raise errors.error(
             errors.TripyMemoryError,
@@ -39,15 +38,40 @@ def run_node(node: Node, inputs: Sequence[Any], sizes: Mapping[str, int] | None)
         ) from problem
 
 
-def _index_error(node: Node, problem: IndexError) -> errors.TripyIndexError:
-    position, value, size = problem.args
-    return errors.error(
+def check_values(node: Node, second: Sequence[Any]) -> None:
+    """Raise the errors of eager mode that depend on the elements of the second input."""
+    check = VALUE_CHECKS.get(node.primitive.name)
+    if check is not None:
+        check(node, second[0])
+
+
+def _check_index(node: Node, index: Any) -> None:
+    size: Any = node.inputs[0].shape[node.attributes["dim"]]
+    if not index.size or (-size <= index.min() and index.max() < size):
+        return
+    position = tuple(map(int, np.argwhere((index < -size) | (index >= size))[0]))
+    raise errors.error(
         errors.TripyIndexError,
         f"an index is out of range for a dim of size {size}.",
-        received=f"{value} at position {position} of the index",
-        expected=f"{-size} … {size - 1}",
+        received=f"{index[position]} at position {position} of the index",
+        expected=f"{-size} … {size - 1}" if size else "none: the dim is empty",
         source=node.source,
     )
+
+
+def _check_exponent(node: Node, exponent: Any) -> None:
+    if exponent.dtype.kind in "iu" and exponent.size and exponent.min() < 0:
+        raise errors.error(
+            errors.TripyValueError,
+            "an integer tensor cannot have a negative exponent.",
+            received=f"an exponent of {exponent.min()}",
+            fix="cast the operands to tp.float32 first",
+            source=node.source,
+        )
+
+
+# Primitive -> what eager mode checks of the elements of its second input.
+VALUE_CHECKS = {"gather": _check_index, "take_along_dim": _check_index, "pow": _check_exponent}
 
 
 def compute(value: Value) -> None:

@@ -28,6 +28,7 @@ from ..cases import (
     case,
     row,
     special,
+    spread,
     t,
 )
 
@@ -57,7 +58,7 @@ def unary(
 ) -> list[Case]:
     cases = [case(run, t(*shape, values=values), oracle=oracle, **options) for shape in SHAPES]
     options |= {"label": "special", "has_special": True, "torch": None}
-    return [*cases, case(run, special(specials), oracle=oracle, **options)]
+    return [*spread(cases), case(run, special(specials), oracle=oracle, **options)]
 
 
 def in_torch(name: str, **options: Any) -> Callable[..., Any]:
@@ -153,7 +154,7 @@ def binary(
     ]
     column, line = special(specials, -1, 1), special(specials, 1, -1)
     options |= {"label": "special", "has_special": True, "grows": False}
-    return [*cases, case(run, column, line, oracle=oracle, **options)]
+    return [*spread(cases), case(run, column, line, oracle=oracle, **options)]
 
 
 def beside(

@@ -186,11 +186,11 @@ def accesses(
     function = getattr(tp, name)
 
     def access(shape: Shape, dim: int, index: Shape, kind: str = "int32", **options: Any) -> Case:
-        spread = options.pop("values", f"index {shape[dim]}")
+        values = options.pop("values", f"index {shape[dim]}")
         return case(
             lambda x, i: function(x, dim, i),
             t(*shape, dtype=options.pop("data", "")),
-            t(*index, values=spread, dtype=kind),
+            t(*index, values=values, dtype=kind),
             oracle=lambda x, i: oracle(x, i, dim),
             label=f"dim={dim}",
             **options,

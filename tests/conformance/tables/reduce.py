@@ -24,6 +24,7 @@ from ..cases import (
     case,
     row,
     special,
+    spread,
     t,
 )
 
@@ -115,7 +116,7 @@ POSITIONS: tuple[tuple[Shape, Any, bool], ...] = (
 
 
 def positions(name: str, oracle: Callable[..., Any]) -> Row:
-    cases = [along(name, oracle, *entry) for entry in POSITIONS]
+    cases = spread(along(name, oracle, *entry) for entry in POSITIONS)
     extremes = case(getattr(tp, name), special(), oracle=oracle, label="special", grows=False,
                     dtypes=INTEGERS + BOOL)  # fmt: skip
     values = (1.0, np.nan, 9.0, -9.0, np.nan, 2)

@@ -11,7 +11,7 @@ import numpy as np
 import tripy as tp
 
 from .. import oracles
-from ..cases import ALL, FLOATS, NUMERIC, Array, Case, Row, Shape, case, row, t
+from ..cases import ALL, FLOATS, NUMERIC, Array, Case, Row, Shape, case, row, spread, t
 
 Options = dict[str, Any]
 
@@ -139,7 +139,7 @@ def pooled(name: str, x: Shape, kernel: Shape, options: Options, **more: Any) ->
 
 def pools(name: str, variants: list[Options], *more: Case, **options: Any) -> Row:
     cases = [pooled(name, x, k, o | v) for x, k, o in POOLS for v in variants]
-    return row(name, NUMERIC, [*cases, *more], ("input",), **options)
+    return row(name, NUMERIC, [*spread(cases), *more], ("input",), **options)
 
 
 NAN = (1.0, np.nan, 3.0, -1.0, -np.inf, 2.0)
@@ -243,7 +243,7 @@ def normalising(x: Shape) -> Case:
     )
 
 
-def spread(x: Array, w: Array, b: Array, mean: Array, variance: Array) -> Array:
+def magnitudes(x: Array, w: Array, b: Array, mean: Array, variance: Array) -> Array:
     """Magnitude of the terms of a normalisation."""
     return oracles.batchnorm(np.abs(x), np.abs(w), np.abs(b), -np.abs(mean), variance, 1e-3)
 
@@ -252,7 +252,7 @@ BATCHNORM = row(
     "BatchNorm",
     FLOATS,
     [normalising(x) for x in ((2, 3), (2, 3, 4), (1, 2, 3, 2), (0, 2, 3), (1, 2, 2, 1, 3))],
-    scale=spread,
+    scale=magnitudes,
 )
 
 
