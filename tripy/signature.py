@@ -193,14 +193,17 @@ def _checked(function: FunctionT, title: str, dtypes: dict[str, tuple[dtype, ...
     ]
     _api = Api(title, tuple(p.name for p in kept))
     size = len(in_order)
+    checked = [p if p.kinds != (KINDS["Any"],) else None for p in in_order]
 
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         __tracebackhide__ = True
         ok = len(args) <= size or variadic is not None
         if ok:
-            for value, parameter in zip(args, in_order):
-                if type(value) not in parameter.exact and not parameter.accepts(value):
+            for value, parameter in zip(args, checked):
+                if parameter is None or type(value) in parameter.exact:
+                    continue
+                if not parameter.accepts(value):
                     ok = False
             for name, value in kwargs.items():
                 known = table.get(name)

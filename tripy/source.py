@@ -9,7 +9,7 @@ import os
 import sys
 import unicodedata
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
@@ -224,11 +224,22 @@ def _stands_at(node: ast.AST, span: _Span) -> bool:
     return is_inside and own[1::2] == span[1::2] and node.func.end_lineno == span.line
 
 
+def _nodes_on(line: int, tree: ast.AST) -> Iterator[ast.AST]:
+    """Yield the nodes that touch a line, outer ones first."""
+    stack = [tree]
+    while stack:
+        node: Any = stack.pop()
+        last = getattr(node, "end_lineno", None)  # decorators stand before a function's first line
+        if last is None or getattr(node, "decorator_list", None) or node.lineno <= line <= last:
+            yield node
+            stack.extend(reversed(list(ast.iter_child_nodes(node))))
+
+
 def _node_at(filename: str, span: _Span) -> ast.AST | None:
     """Return the innermost call, expression or statement that an instruction belongs to."""
     tree = _parse("".join(linecache.getlines(filename)))
     found: ast.AST | None = None
-    for node in ast.walk(tree) if tree is not None else ():
+    for node in _nodes_on(span.line, tree) if tree is not None else ():
         if isinstance(node, ast.Assign) and any(_span_of(t) == span for t in node.targets):
             return node
         if _stands_at(node, span):

@@ -187,6 +187,11 @@ def _moderate(rng: Any, shape: Shape, dtype: str) -> Array:
     return np.array(FLOAT_SPECIAL) if dtype in FLOATING else _special(rng, shape, dtype)
 
 
+def _below_infinity(rng: Any, shape: Shape, dtype: str) -> Array:
+    values = _moderate(rng, shape, dtype)
+    return values[values != np.inf]
+
+
 def _convertible(rng: Any, shape: Shape, dtype: str) -> Array:
     values = _special(rng, shape, dtype)
     return np.append(values, [*ROUNDED, *LARGE]) if dtype in FLOATING else values
@@ -223,6 +228,7 @@ VALUES: dict[str, tuple[Maker, Maker]] = {
     "count": (lambda rng, shape, dtype: rng.integers(0, 5, shape), _integers(0, 9)),
     "special": (_special, _special),
     "moderate": (_moderate, _moderate),
+    "below infinity": (_below_infinity, _below_infinity),
     "convertible": (_convertible, _convertible),
 }
 

@@ -71,7 +71,10 @@ def _tolerance(case: Case, wanted: Array, inputs: Sequence[Array], dtype: str, f
     scale = case.engine_scale or case.scale if free else case.scale
     size = np.asarray(_magnitude(scale, case, wanted, inputs), np.float64)
     rtol = FLOAT64_RTOL if dtype == "float64" else case.rtol
-    between = (case.roundings - 1) * float(ml_dtypes.finfo(NUMPY[dtype]).eps) / 2
+    step = float(ml_dtypes.finfo(NUMPY[dtype]).eps)
+    between = (case.roundings - 1) * step / 2
+    if free and dtype == "bfloat16":  # OpenVINO truncates where shapes are dynamic
+        between += step
     tolerance = (rtol * math.sqrt(case.terms) + between) * np.abs(size)
     return np.where(np.isfinite(tolerance) & np.isfinite(wanted), tolerance, 0.0)
 

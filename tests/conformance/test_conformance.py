@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -99,6 +100,13 @@ def test_listed_exclusions_are_needed(line: Exclusion, name: str, dtype: str) ->
         if any("openvino" in mode for mode in item.case.modes)
     )
     assert any(line.words in message for message in messages if message)
+
+
+def test_a_refusal_names_operation_dtype_and_line() -> None:
+    info = tp.InputInfo((2,), tp.float64)
+    with pytest.raises(tp.TripyUnsupportedError) as caught:
+        tp.compile(tp.exp, args=[info], engine="openvino")
+    assert all(word in str(caught.value) for word in ("exp", "float64", Path(__file__).name))
 
 
 def test_exclusions_name_rows_and_reasons() -> None:

@@ -138,8 +138,9 @@ class _Builder:
         """Return a 1-D i64 node of sizes."""
         if shapes.is_static(dims):
             return op.constant(np.array(dims, np.int64)).output(0)
-        axis = op.constant(np.int64(0))
-        return op.concat([op.unsqueeze(self.size(d), axis) for d in dims], 0).output(0)
+        zero = op.constant(np.int64(0))  # shape inference wants to see that no size is negative
+        sizes = [op.maximum(self.size(d), zero) for d in dims]
+        return op.concat([op.unsqueeze(size, zero) for size in sizes], 0).output(0)
 
     def build(self) -> Any:
         """Return the model of the whole graph."""

@@ -370,9 +370,26 @@ def float_to_integer(x: Output, dtype: str) -> Output:
     return narrow(whole, dtype)
 
 
+def rounded_to_bfloat16(x: Output) -> Output:
+    """float32 values rounded to the nearest bfloat16: conversions truncate in dynamic programs."""
+    scaled = op.multiply(x, const(2.0**-32, F32))  # so that large values do not overflow
+    small = op.less(magnitude(x), const(1.0, F32))
+    value = op.select(small, x, scaled)
+    spread = op.multiply(value, const(65537.0, F32))
+    nearest = op.subtract(spread, op.subtract(spread, value))
+    grown = op.select(small, nearest, op.multiply(nearest, const(2.0**32, F32)))
+    return out(op.select(op.is_finite(x), grown, x))
+
+
+_ROUNDED: dict[str, Callable[[Output], Output]] = {
+    "float16": rounded_to_half,
+    "bfloat16": rounded_to_bfloat16,
+}
+
+
 def float_to_float(x: Output, dtype: str) -> Output:
-    if dtype == "float16":
-        return narrow(rounded_to_half(x), dtype)
+    if dtype in _ROUNDED:
+        return narrow(_ROUNDED[dtype](x), dtype)
     if dtype == "float8":
         x = out(op.select(op.is_nan(x), x, op.clamp(x, -448.0, 448.0)))
     return narrow(x, dtype)

@@ -36,6 +36,7 @@ from tripy.engines.openvino_nodes import (
     exp,
     expm1,
     filled,
+    float_to_float,
     gelu,
     in_float32,
     indices,
@@ -231,7 +232,8 @@ def arange_constant(start: float, step: float, count: int, dtype: str) -> Output
     stored = dtype if dtype in INTEGER_LIMITS else "float32"
     if dtype == "bool":
         values = values != 0
-    return narrow(op.constant(values.astype(stored)), dtype)
+    numbers = out(op.constant(values.astype(stored)))
+    return float_to_float(numbers, dtype) if stored == "float32" else narrow(numbers, dtype)
 
 
 def common_denominator(numbers: Sequence[Any]) -> int:

@@ -72,7 +72,9 @@ class Linear(Module):
                 f"the last size of the input must be {features}.",
                 input._value,
                 expected=f"shape (…, {features})",
-                fix=f"build the Linear with in_features={sizes[-1]}" if sizes else None,
+                fix=f"build the Linear with in_features={sizes[-1]}"
+                if sizes
+                else f"pass a vector of {features} elements, or a batch of them",
                 argument="input",
             )
         result = matmul(input, transpose(self.weight, 0, 1))
