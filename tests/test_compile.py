@@ -704,6 +704,35 @@ def test_tensors_that_depend_on_no_input_may_be_evaluated() -> None:
     assert tp.compile(function, args=[info(2)])(ones(2)).tolist() == [4.0, 4.0]
 
 
+def test_traced_tensors_stay_in_their_own_function() -> None:
+    leaked: list[tp.Tensor] = []
+
+    def function(x: tp.Tensor) -> tp.Tensor:
+        leaked.append(x)
+        twice = tp.compile(lambda y: y * 2.0, args=[info(2)])
+        return x + twice(tp.ones((2,)))
+
+    assert tp.compile(function, args=[info((2, 3, 4))])(ones(2)).tolist() == [3.0, 3.0]
+    (x,) = leaked
+    uses: list[Callable[[Any], Any]] = [
+        lambda y: y + x[:2],
+        lambda y: (y, x),
+        lambda y: tp.ones((x.shape[0],)) + 1.0,
+        lambda y: tp.reshape(y, (1, 2)) + tp.arange(x.shape[0] * 0 + 2),
+    ]
+    for use in uses[:3]:
+        with pytest.raises(tp.TripyCompileError, match="another function being compiled"):
+            tp.compile(use, args=[info(2)])
+    assert tp.compile(uses[3], args=[info(2)])(ones(2)).tolist() == [[1.0, 2.0]]
+    for evaluate in (lambda: (x + 1.0).eval(), lambda: twice_of(x), lambda: int(x.shape[0])):
+        with pytest.raises(tp.TripyCompileError):
+            evaluate()
+
+
+def twice_of(x: tp.Tensor) -> tp.Tensor:
+    return tp.compile(lambda y: y * 2.0, args=[info((2, 3, 4))])(x)
+
+
 def test_failed_compiles_leave_nothing_behind() -> None:
     for _ in range(3):
         with pytest.raises(tp.TripyCompileError):

@@ -70,8 +70,8 @@ def normalised(text: str) -> str:
 
 
 def section(mistake: Mistake, problem: Exception) -> str:
-    kind = type(problem)
-    return f"=== {mistake.name}: {kind.__name__}\n{normalised(str(problem))}\n"
+    text = normalised(str(problem)).replace("<listcomp>", mistake.name)  # as in Python 3.12
+    return f"=== {mistake.name}: {type(problem).__name__}\n{text}\n"
 
 
 class Goldens:
@@ -297,6 +297,20 @@ def test_message_does_not_evaluate_tensors() -> None:
         tp.Tensor([[lazy]])
     with pytest.raises(tp.TripyTypeError, match="must be an int"):
         tp.sum(lazy, dim=lazy)
+
+
+def test_containers_are_shown_on_one_short_line() -> None:
+    endless: list[object] = [1]
+    endless.append({"self": endless})
+    with pytest.raises(tp.TripyTypeError) as caught:
+        tp.relu(endless)
+    assert "received: input = [1, {'self': [1, {'self': [1, {'self': […]}]}]}] of" in str(
+        caught.value
+    )
+    lazy = {"x": {tp.ones((1 << 20, 1 << 14)) + 1.0}}
+    with pytest.raises(tp.TripyTypeError) as caught:
+        tp.relu(lazy)
+    assert "{'x': {Tensor of shape (1048576, 16384), float32}} of type dict" in str(caught.value)
 
 
 def test_broken_repr_does_not_hide_the_error() -> None:

@@ -14,7 +14,7 @@ from tripy.devices import device
 from tripy.dtypes import dtype
 from tripy.engines import base
 from tripy.executable import Executable, InputLeaf, Parameters, output_plan
-from tripy.graph import Graph, Value
+from tripy.graph import Graph, Value, shape_text
 from tripy.inputs import DimensionInputInfo, InputInfo
 from tripy.nn.module import Module
 from tripy.shapes import Size
@@ -236,9 +236,34 @@ def _warn_about_defaults(graph: Graph) -> None:
         )
 
 
+def _check_own(graph: Graph) -> None:
+    """Raise TripyCompileError for tensors and sizes that another compile traces."""
+    inputs = {id(value) for value in graph.inputs}
+    for value in graph.values:
+        is_unknown = value.node is None and value.data is None and id(value) not in inputs
+        attributes = () if value.node is None else value.node.attributes.values()
+        if not is_unknown and _symbols_of((value.shape, *attributes)) <= set(graph.symbols):
+            continue
+        raise errors.error(
+            errors.TripyCompileError,
+            f"{_own_name(value)} belongs to another function being compiled.",
+            received=f"a traced tensor of shape {shape_text(value.shape)}",
+            expected="inputs of this function, and tensors with known elements",
+            fix="pass it as an argument that tp.InputInfo describes",
+            argument="func",
+            made_at={_own_name(value): value.source},
+        )
+
+
+def _symbols_of(attribute: Any) -> set[str]:
+    if isinstance(attribute, tuple):
+        return set().union(*map(_symbols_of, attribute))
+    return set(shapes.symbols(attribute))
+
+
 def _own_name(value: Value) -> str:
     owner = value.owner() if value.owner is not None else None
-    return f"a parameter of shape {value.shape}" if owner is None else owner.name
+    return f"a tensor of shape {shape_text(value.shape)}" if owner is None else str(owner.name)
 
 
 def _choose_engine(requested: str | None, graph: Graph, options: base.Options) -> base.Engine:
@@ -370,6 +395,7 @@ def compile(
     names = _parameter_names(func) | {id(v): n.path for v, n in zip(trace.values, trace.leaves)}
     outputs = [tensor._value for _, tensor in found]
     graph = Graph.build(trace.values, outputs, conditions, names, trace.symbols)
+    _check_own(graph)
     _warn_about_defaults(graph)
     graph = passes.optimise(graph)
     traced = time.perf_counter()

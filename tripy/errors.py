@@ -6,6 +6,7 @@ then what was received, what was expected and how to fix it.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -130,20 +131,36 @@ _verbosity: list[Callable[[], Sequence[str]]] = []  # config.extra_error_informa
 _LONGEST = 60
 
 
-def brief(value: Any) -> str:
+def brief(value: Any, depth: int = 6) -> str:
     """Return a value on one short line; elements of tensors are never computed."""
     if _is_array(value):
         return f"{type(value).__name__} of shape {_sizes(value.shape)}, {value.dtype}"
-    if isinstance(value, (list, tuple)) and type(value).__repr__ in (list.__repr__, tuple.__repr__):
-        left, right = "[]" if isinstance(value, list) else "()"
+    members = _members(value, depth)
+    if members is not None:
+        left, right = _BRACKETS.get(type(value), ("{", "}"))
         comma = "," if isinstance(value, tuple) and len(value) == 1 else ""
-        text = left + ", ".join(brief(item) for item in value[:_LONGEST]) + comma + right
+        text = left + ", ".join(members) + comma + right
     else:
         try:
             text = " ".join(repr(value).split())
         except Exception:  # the user's own __repr__, or an int of too many digits
             text = "<?>"
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+
+
+_BRACKETS: dict[type, tuple[str, str]] = {list: ("[", "]"), tuple: ("(", ")")}
+
+
+def _members(value: Any, depth: int) -> list[str] | None:
+    """Return the first members of a container of Python, each on a short line."""
+    if not depth:  # the container may contain itself
+        return ["…"] if isinstance(value, (dict, list, tuple)) else None
+    if isinstance(value, dict):
+        pairs = itertools.islice(value.items(), _LONGEST)
+        return [f"{brief(key, 1)}: {brief(member, depth - 1)}" for key, member in pairs]
+    if type(value) not in (list, tuple, set, frozenset):
+        return None
+    return [brief(item, depth - 1) for item in itertools.islice(value, _LONGEST)]
 
 
 def _is_array(value: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dis
 import functools
 import linecache
 import os
@@ -282,7 +283,7 @@ def _parts(node: Any) -> dict[str, ast.AST]:
         case ast.Compare():
             return _compared(node) if len(node.ops) == 1 else {}
         case ast.Subscript():
-            return {"index": node.slice, "key": node.slice, "self": node.value}
+            return {"index": node.slice, "key": node.slice}
         case ast.UnaryOp():
             return {"self": node.operand, "lhs": node.operand}
         case ast.If() | ast.IfExp() | ast.While() | ast.Assert():
@@ -313,14 +314,22 @@ def _element(node: ast.AST | None, path: Path) -> ast.AST | None:
     return node
 
 
-def _argument_span(filename: str, span: _Span, path: Path, api: Api) -> _Span:
+def _argument_span(place: tuple[CodeType, int], span: _Span, path: Path, api: Api) -> _Span:
     """Narrow the span of a call to one of its arguments, where that can be found."""
-    node = _node_at(filename, span)
-    if isinstance(node, ast.Call):
-        found = _call_argument(node, path[0], api)
-    else:
+    code, last_instruction = place
+    node = _node_at(code.co_filename, span)
+    if not isinstance(node, ast.Call):
         found = _parts(node).get(str(path[0]))
+    elif path[0] == "self" and not _is_call(code, last_instruction):
+        return span  # newer Pythons mark what is tested or iterated over, which may be any call
+    else:
+        found = _call_argument(node, path[0], api)
     return _span_of(_element(found, path[1:])) or span
+
+
+def _is_call(code: CodeType, last_instruction: int) -> bool:
+    names = (dis.opname[code.co_code[i]] for i in range(last_instruction, -1, -2))
+    return next((n for n in names if n != "CACHE"), "").startswith(("CALL", "PRECALL"))
 
 
 def _gap(text: str) -> str:
@@ -360,7 +369,7 @@ def argument_text(source: Source, path: Path, api: Api) -> str | None:
     if span is None:
         return None
     filename = source[0][0].co_filename
-    inner = _argument_span(filename, span, path, api)
+    inner = _argument_span(source[0], span, path, api)
     line = linecache.getline(filename, inner.line).encode()[inner.column : inner.end_column]
     is_short = inner != span and inner.line == inner.end_line and len(line) <= 30
     return line.decode(errors="replace") if is_short else None
@@ -375,5 +384,5 @@ def show_source(source: Source, path: Path = (), api: Api | None = None) -> list
     if span is None:
         return [f"  --> {location(source)}"]
     if path and api is not None:
-        span = _argument_span(code.co_filename, span, path, api)
+        span = _argument_span(source[0], span, path, api)
     return [f"  --> {_location(code, span.line)}", *_excerpt(code.co_filename, span)]

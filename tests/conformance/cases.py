@@ -189,7 +189,7 @@ def _moderate(rng: Any, shape: Shape, dtype: str) -> Array:
 
 def _below_infinity(rng: Any, shape: Shape, dtype: str) -> Array:
     values = _moderate(rng, shape, dtype)
-    return values[values != np.inf]
+    return np.asarray(values[values != np.inf])
 
 
 def _convertible(rng: Any, shape: Shape, dtype: str) -> Array:

@@ -238,6 +238,15 @@ def executable_in_a_compiled_function() -> Any:
     return tp.compile(lambda x: double()(x), args=[tp.InputInfo((2, 3), tp.float32)])
 
 
+@mistake(tp.TripyCompileError, "inner")
+def compiling_inside_a_compiled_function() -> Any:
+    def outer(x: tp.Tensor) -> tp.Tensor:
+        inner = lambda y: y + x  # noqa: E731
+        return tp.compile(inner, args=[info])(tp.ones((2,)))
+
+    return tp.compile(outer, args=[info])
+
+
 @mistake(tp.TripyShapeError, "tp.ones((5,))", lacks="how to fix")
 def sizes_that_can_never_fit() -> Any:
     return tp.compile(fails, args=[varying])

@@ -155,6 +155,23 @@ def in_a_while_loop() -> Any:
         pass
 
 
+@mistake(tp.TripyValueError, "tp.relu(matrix)")
+def in_a_condition_that_is_a_call() -> Any:
+    if tp.relu(matrix):
+        return matrix
+    return None
+
+
+@mistake(tp.TripyTypeError, "tp.sum(matrix)")
+def in_a_for_loop_over_a_call() -> Any:
+    return [row for row in tp.sum(matrix)]  # noqa: C416
+
+
+@mistake(tp.TripyTypeError, "tp.sum(matrix)")
+def in_a_call_over_a_call() -> Any:
+    return list(tp.sum(matrix))
+
+
 @mistake(tp.TripyValueError, "matrix")
 def in_an_assertion() -> Any:
     assert matrix

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import math
+import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -174,6 +176,66 @@ def _plain(attribute: Any) -> Any:
 # --- running ---------------------------------------------------------------------------------
 
 
+_ALIGNMENT = 64  # bytes of a cache line and of the widest vector store
+
+
+class _Buffer:
+    """Memory of a result, used again once nobody but this buffer holds it.
+
+    Fresh memory costs a page fault per 4 KiB, which for images is more than the call.
+    """
+
+    __slots__ = ("_idle", "_memory", "array", "tensor")
+
+    def __init__(self, shape: tuple[int, ...], numpy: Any, kind: dtypes.dtype) -> None:
+        count = math.prod(shape) * numpy.itemsize
+        self._memory: Any = np.empty(count + _ALIGNMENT, np.uint8)
+        start = -self._memory.ctypes.data % _ALIGNMENT
+        self.array: Any = self._memory[start : start + count].view(numpy).reshape(shape)
+        self.tensor = to_tensor(self.array, kind)
+        self._idle = sys.getrefcount(self._memory)
+
+    def fits(self, shape: Any) -> bool:
+        """Whether it has the shape, and no view of it is alive (views refer to the memory)."""
+        return self.array.shape == shape and sys.getrefcount(self._memory) == self._idle
+
+
+class _Request:
+    """An infer request and the memory bound to it; used by one call at a time.
+
+    What is bound already is not bound again: that is half of the cost of a small call.
+    """
+
+    __slots__ = ("_bound", "_buffers", "_inputs", "infer")
+
+    def __init__(self, infer: Any, inputs: int, outputs: int) -> None:
+        self.infer = infer
+        self._inputs: list[Any] = [None] * inputs
+        self._buffers: list[list[_Buffer]] = [[] for _ in range(outputs)]
+        self._bound: list[_Buffer | None] = [None] * outputs
+
+    def give(self, index: int, array: Any, kind: dtypes.dtype) -> None:
+        """Bind the memory of an input."""
+        if self._inputs[index] is not array:
+            self.infer.set_input_tensor(index, to_tensor(array, kind))
+            self._inputs[index] = array
+
+    def bind(self, index: int, shape: Any, numpy: Any, kind: dtypes.dtype) -> Any:
+        """Bind memory for a result and return the array over it."""
+        buffers = self._buffers[index]
+        for buffer in buffers:
+            if buffer.fits(shape):
+                break
+        else:
+            buffer = _Buffer(shape, numpy, kind)
+            buffers.insert(0, buffer)
+            del buffers[2:]  # the last result usually lives until the next one is there
+        if self._bound[index] is not buffer:
+            self.infer.set_output_tensor(index, buffer.tensor)
+            self._bound[index] = buffer
+        return buffer.array.view()
+
+
 class OpenVINOProgram:
     """A compiled model and its infer requests; each call has a request of its own."""
 
@@ -197,7 +259,9 @@ class OpenVINOProgram:
         try:
             request = self._requests.pop()
         except IndexError:
-            request = self._compiled.create_infer_request()
+            request = _Request(
+                self._compiled.create_infer_request(), len(self._inputs), len(self._outputs)
+            )
         try:
             results = self._run(request, inputs)
         except RuntimeError as problem:
@@ -205,18 +269,16 @@ class OpenVINOProgram:
         self._requests.append(request)
         return results
 
-    def _run(self, request: Any, inputs: Sequence[Any]) -> list[Any]:
+    def _run(self, request: _Request, inputs: Sequence[Any]) -> list[Any]:
         for index, (array, kind) in enumerate(zip(inputs, self._inputs)):
-            request.set_input_tensor(index, to_tensor(array, kind))
+            request.give(index, array, kind)
         sizes = self._sizes(inputs)
         results = []
         for index, (kind, numpy, shape) in enumerate(self._outputs):
             if sizes:
                 shape = shapes.substitute(shape, sizes)
-            result: Any = np.empty(shape, numpy)
-            request.set_output_tensor(index, to_tensor(result, kind))
-            results.append(result)
-        request.infer(share_outputs=True)  # the results are bound; nothing is to be copied
+            results.append(request.bind(index, shape, numpy, kind))
+        request.infer.infer(share_outputs=True)  # results are bound; nothing is to be copied
         return results
 
     def _sizes(self, inputs: Sequence[Any]) -> dict[str, int]:
