@@ -32,7 +32,8 @@ types: $(VENV)/.dev
 check: lint types test
 
 bench: $(VENV)/.dev  ## measure beside OpenVINO and, where installed, torch
-	$(BIN)/python bench/foundation.py
+	$(BIN)/python bench/foundation.py --json bench/results/foundation.json \
+		--markdown bench/results/foundation.md
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

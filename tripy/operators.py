@@ -124,6 +124,9 @@ class SizeOperators:
     __slots__ = ()
     _size: Size
 
+    def __neg__(self) -> Any:
+        return HOOKS["make_size"](0 - self._size)
+
 
 def _size_arithmetic(name: str, operation: Callable[[Size, Size], Size]) -> None:
     def forward(self: SizeOperators, other: Any) -> Any:
