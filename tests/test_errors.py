@@ -29,7 +29,6 @@ for _module in pkgutil.iter_modules(mistakes.__path__):
 
 GOLDENS = Path(__file__).parent / "goldens"
 TOPICS = sorted({m.topic for m in MISTAKES})
-SLOTS = ("received", "expected", "how to fix")
 BUILTINS: dict[type[Exception], type[Exception]] = {
     tp.TripyTypeError: TypeError,
     tp.TripyValueError: ValueError,
@@ -159,7 +158,7 @@ def test_quoted_line_is_the_users(mistake: Mistake) -> None:
 @each
 def test_message_says_what_was_received_expected_and_how_to_fix_it(mistake: Mistake) -> None:
     found = re.findall(r"(?m)^  (received|expected|how to fix): \S", str(raised(mistake)))
-    assert found == [slot for slot in SLOTS if slot not in mistake.lacks]
+    assert found == ["received", "expected", "how to fix"]
 
 
 @each
@@ -167,6 +166,7 @@ def test_first_line_is_one_plain_sentence(mistake: Mistake) -> None:
     first = str(raised(mistake)).splitlines()[0]
     assert len(first) <= 120
     assert "  " not in first
+    assert not re.search(r"\ba [aeio]", first)
     assert first.endswith((".", ":")) or mistake.name == "precision_that_no_engine_has"
 
 

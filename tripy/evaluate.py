@@ -172,6 +172,7 @@ def _traced_error(value: Value) -> errors.TripyCompileError:
         errors.TripyCompileError,
         f"the elements of {name} are not known while a function is being compiled.",
         received=f"{name}, shape {shape_text(value.shape)}, {value.dtype}, which depends on inputs",
+        expected="a tensor that depends on no input",
         fix="use tp.where for choices, a static dim or tp.DimensionInputInfo for sizes, or leave "
         "this line out of the compiled function",
         made_at={name: value.source},

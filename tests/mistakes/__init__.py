@@ -13,13 +13,11 @@ class Mistake(NamedTuple):
         run: makes the mistake.
         kind: the exact class of the error.
         marked: the text that the carets underline, in the user's line.
-        lacks: slots that the message does not have yet.
     """
 
     run: Callable[[], Any]
     kind: type[Exception]
     marked: str
-    lacks: frozenset[str]
 
     @property
     def name(self) -> str:
@@ -34,12 +32,11 @@ MISTAKES: list[Mistake] = []
 Function = Callable[[], Any]
 
 
-def mistake(kind: type[Exception], marked: str, lacks: str = "") -> Callable[[Function], Function]:
+def mistake(kind: type[Exception], marked: str) -> Callable[[Function], Function]:
     """Add a function to the table."""
 
     def add(run: Function) -> Function:
-        slots = frozenset(slot.strip() for slot in lacks.split(",") if slot)
-        MISTAKES.append(Mistake(run, kind, marked, slots))
+        MISTAKES.append(Mistake(run, kind, marked))
         return run
 
     return add

@@ -87,13 +87,16 @@ def load(name: str) -> Engine:
             errors.TripyValueError,
             f"there is no engine {name!r}.",
             received=repr(name),
-            expected="one of " + ", ".join(map(repr, NAMES)),
+            expected=errors.one_of(map(repr, NAMES)),
+            fix=errors.did_you_mean(name, NAMES) or "leave it out for the best engine",
             argument="engine",
         )
     if not is_installed(name):
         raise errors.error(
             errors.TripyImportError,
             f"the engine {name!r} is not installed.",
+            received=repr(name),
+            expected="an installed engine",
             fix=entry.install,
             argument="engine",
         )

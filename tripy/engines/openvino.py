@@ -307,7 +307,13 @@ def _settings(options: Options) -> dict[str, Any]:
 def _failure(action: str, problem: Exception) -> errors.TripyRuntimeError:
     memory = "alloc" in str(problem).lower()
     kind = errors.TripyMemoryError if memory else errors.TripyRuntimeError
-    return errors.error(kind, f"OpenVINO could not {action}: {str(problem).strip()[:500]}")
+    return errors.error(
+        kind,
+        f"OpenVINO could not {action}.",
+        received=" ".join(str(problem).split())[:500],
+        expected="a program that runs",
+        fix="use engine='reference', and report this" if not memory else "use smaller batches",
+    )
 
 
 class OpenVINOEngine:

@@ -33,7 +33,10 @@ def run_node(node: Node, inputs: Sequence[Any], sizes: Mapping[str, int] | None)
     except MemoryError as problem:
         raise errors.error(
             errors.TripyMemoryError,
-            f"there is not enough memory for {node.primitive.name} of shape {shape}.",
+            f"there is not enough memory for {node.primitive.name}.",
+            received=f"a result of shape {shape}",
+            expected="results that fit into memory",
+            fix="work on smaller batches, or on a smaller dtype",
             source=node.source,
         ) from problem
 
@@ -55,6 +58,7 @@ def _check_index(node: Node, index: Any) -> None:
         f"an index is out of range for a dim of size {size}.",
         received=f"{index[position]} at position {position} of the index",
         expected=f"{-size} … {size - 1}" if size else "none: the dim is empty",
+        fix="limit the index: tp.minimum(index, size - 1)",
         source=node.source,
     )
 
@@ -65,6 +69,7 @@ def _check_exponent(node: Node, exponent: Any) -> None:
             errors.TripyValueError,
             "an integer tensor cannot have a negative exponent.",
             received=f"an exponent of {exponent.min()}",
+            expected="exponents >= 0, or floats",
             fix="cast the operands to tp.float32 first",
             source=node.source,
         )

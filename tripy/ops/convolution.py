@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from tripy import errors, shapes
@@ -35,9 +36,18 @@ def check_groups(groups: int | None, in_channels: Size, out_channels: Size) -> i
                 else "groups must be at least 1.",
                 received=f"groups={count}, in_channels={in_channels}, out_channels={out_channels}",
                 expected="groups >= 1 that divides both channel counts",
+                fix=_groups_fix(in_channels, out_channels),
                 argument="groups",
             )
     return count
+
+
+def _groups_fix(in_channels: Size, out_channels: Size) -> str:
+    if not isinstance(in_channels, int) or not isinstance(out_channels, int):
+        return "leave it out for one group"
+    largest = math.gcd(in_channels, out_channels)
+    divisors = [str(n) for n in range(1, min(largest, 1024) + 1) if largest % n == 0]
+    return f"use groups={' or '.join(divisors[:4])}"
 
 
 def _check_channels(input: Value, channels: Size, weight: Value) -> None:
@@ -48,6 +58,7 @@ def _check_channels(input: Value, channels: Size, weight: Value) -> None:
             input,
             weight,
             expected=f"input.shape[1] == {channels}",
+            fix="pass an input of shape (N, C, …), or build the weight for other channels",
             argument="input",
         )
 
@@ -58,6 +69,7 @@ def _check_bias(bias: Value | None, channels: Size) -> None:
             "the bias needs one element per output channel.",
             bias,
             expected=f"shape ({channels},)",
+            fix="reshape the bias, or leave it out",
             argument="bias",
         )
 
@@ -132,6 +144,7 @@ def _kernel_of(weight: Tensor) -> Shape:
             "a convolution weight has two channel dims and at least one spatial dim.",
             weight._value,
             expected="rank 3 or more",
+            fix="write the weight as (out_channels, in_channels / groups, *kernel_dims)",
             argument="weight",
         )
     return weight._value.shape[2:]
@@ -278,6 +291,7 @@ def check_output_padding(
                 "output_padding is too large.",
                 received=f"output_padding {amount} with stride {s} and dilation {d}",
                 expected="less than max(stride, dilation)",
+                fix=f"use output_padding={max(s, d) - 1} or less",
                 argument="output_padding",
             )
     return extra

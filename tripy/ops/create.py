@@ -37,13 +37,16 @@ def _bound(value: Any, argument: str) -> Any:
     size = shapes.as_size(value)
     if size is not None:
         return size
-    if number_kind(value) is float:
+    if number_kind(value) is float and math.isfinite(value):
         return float(value)
     raise errors.error(
         errors.TripyTypeError,
         f"{argument} must be a number or a size.",
-        received=repr(value),
+        received=errors.describe(value),
+        expected="an int, a float or a tp.DimensionSize",
+        fix="take the value of a tensor with tensor.item()",
         argument=argument,
+        culprit=value,
     )
 
 
@@ -54,6 +57,8 @@ def _count(start: Any, stop: Any, step: Any) -> Size:
                 errors.TripyTypeError,
                 "a range up to a dynamic size needs integer bounds and a step known now.",
                 received=f"start={start}, stop={stop}, step={step}",
+                expected="ints and sizes",
+                fix="count with ints and scale: tp.arange(size) * 0.5",
             )
         count: int = math.ceil((stop - start) / step)
         return max(0, count)
@@ -93,7 +98,12 @@ def arange(start: Any, stop: Any = None, step: Any = 1, dtype: dtype = dtypes.fl
     bounds = [_bound(v, n) for v, n in ((start, "start"), (stop, "stop"), (step, "step"))]
     if bounds[2] == 0:
         raise errors.error(
-            errors.TripyValueError, "the step of a range cannot be 0.", argument="step"
+            errors.TripyValueError,
+            "the step of a range cannot be 0.",
+            received="step 0",
+            expected="a number other than 0",
+            fix="use tp.full for equal numbers",
+            argument="step",
         )
     size = _count(*bounds)
     return _arange(bounds[0], bounds[2], size, dtype, devices.default_device())
@@ -164,6 +174,7 @@ def _full(sizes: shapes.Shape, value: Any, kind: dtype, place: devices.device) -
                 "the value must be one number.",
                 value._value,
                 expected="a number or a rank-0 tensor",
+                fix="use tp.expand for other tensors",
                 argument="value",
             )
         scalar = cast(value, kind)
@@ -173,8 +184,9 @@ def _full(sizes: shapes.Shape, value: Any, kind: dtype, place: devices.device) -
             raise errors.error(
                 errors.TripyTypeError,
                 "the value must be a number.",
-                received=f"{value!r} of type {type(value).__name__}",
+                received=errors.describe(value),
                 expected="a number or a rank-0 tensor",
+                fix="pass a number such as 1.0",
                 argument="value",
             )
         scalar = literal(numbers_to_array([value], number, kind).reshape(()), kind, place)

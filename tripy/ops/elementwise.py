@@ -79,10 +79,10 @@ def _require(tensor: Tensor, accepted: Sequence[dtype], operation: str, fix: str
     if tensor.dtype not in accepted:
         raise errors.error(
             errors.TripyTypeError,
-            f"{operation} is not defined for {tensor.dtype}.",
+            f"this {operation} is not defined for {tensor.dtype}.",
             received=describe(tensor._value),
-            expected="one of " + ", ".join(k.name for k in accepted),
-            fix=fix,
+            expected=errors.one_of(accepted),
+            fix=fix or f"tp.cast(lhs, tp.{accepted[0]})",
             argument="lhs",
         )
 
@@ -101,7 +101,7 @@ def _operator(
         if boolean is not None and kind is dtypes.bool_:
             return apply(boolean, first, second)
         if kind not in accepted:
-            _require(first, accepted, f"{name!r}", (fixes or {}).get(dtype_family(kind)))
+            _require(first, accepted, "operator", (fixes or {}).get(dtype_family(kind)))
         return apply(name, first, second)
 
     operator.__name__ = name
@@ -112,7 +112,7 @@ _add = _operator("add", NUMERIC, "bit_or", PACKED_FIX)
 _sub = _operator("sub", NUMERIC, None, {"bool": "use ^ for booleans", **PACKED_FIX})
 _mul = _operator("mul", NUMERIC, "bit_and", PACKED_FIX)
 _div = _operator(
-    "div", FLOATS, None, {"integer": "use // , or cast to tp.float32 first", **PACKED_FIX}
+    "div", FLOATS, None, {"integer": "use //, or tp.cast(lhs, tp.float32) first", **PACKED_FIX}
 )
 _pow_checked = _operator("pow", NUMERIC, None, PACKED_FIX)
 _lt = _operator("lt", (*NUMERIC, *BOOL), None, PACKED_FIX)
@@ -130,7 +130,12 @@ def _divisor(name: str) -> Callable[[Any, Any], Tensor]:
     def operator(lhs: Any, rhs: Any) -> Tensor:
         if type(rhs) is int and rhs == 0 and lhs.dtype in INTEGERS:
             raise errors.error(
-                errors.TripyValueError, "integer division by 0.", received="0", argument="rhs"
+                errors.TripyValueError,
+                "integers cannot be divided by 0.",
+                received="the divisor 0",
+                expected="another divisor, or floats",
+                fix="cast to tp.float32 first, where x / 0 is inf or NaN",
+                argument="rhs",
             )
         return checked(lhs, rhs)
 
@@ -142,8 +147,9 @@ def _pow(lhs: Any, rhs: Any) -> Tensor:
         raise errors.error(
             errors.TripyValueError,
             "an integer tensor cannot have a negative exponent.",
-            received=f"exponent {rhs}",
-            fix="cast the tensor to tp.float32 first",
+            received=f"the exponent {rhs}",
+            expected="an exponent >= 0, or floats",
+            fix="cast the tensor first: tp.cast(tensor, tp.float32)",
             argument="rhs",
         )
     return _pow_checked(lhs, rhs)
@@ -151,7 +157,7 @@ def _pow(lhs: Any, rhs: Any) -> Tensor:
 
 def _unary_operator(name: str, accepted: Sequence[dtype]) -> Callable[[Tensor], Tensor]:
     def operator(input: Tensor) -> Tensor:
-        _require(input, accepted, name, None)
+        _require(input, accepted, "operator", None)
         return input if name == "pos" else apply(name, input)
 
     return operator
@@ -298,6 +304,9 @@ def copy(input: Tensor, device: device | str) -> Tensor:
         raise errors.error(
             errors.TripyDeviceError,
             f"nothing can be copied from {input.device} to {place} here.",
+            received=f"device {place}",
+            expected=f"device {input.device}",
+            fix="leave the tensor where it is",
             argument="device",
         )
     return wrap(input._value)

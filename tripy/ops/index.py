@@ -23,12 +23,24 @@ def _gathered(input: Value, index: Value, dim: int) -> Type:
 
 def _taken(input: Value, index: Value, dim: int) -> Type:
     if len(index.shape) != len(input.shape):
-        raise shape_error("input and index need the same rank.", input, index, argument="index")
+        raise shape_error(
+            "input and index need the same rank.",
+            input,
+            index,
+            expected=f"an index of rank {len(input.shape)}",
+            fix="add dims with tp.unsqueeze, or pick whole slices with tp.gather",
+            argument="index",
+        )
     beside = [i for i in range(len(input.shape)) if i != dim]
     merged = shapes.broadcast(*[tuple(v.shape[i] for i in beside) for v in (input, index)])
     if merged is None:
         raise shape_error(
-            f"beside dim {dim} the sizes must be equal or 1.", input, index, argument="index"
+            f"beside dim {dim} the sizes must be equal or 1.",
+            input,
+            index,
+            expected="sizes that are equal, or 1 in one of them",
+            fix="slice or expand one of them",
+            argument="index",
         )
     result = list(merged)
     result.insert(dim, index.shape[dim])
@@ -145,14 +157,15 @@ def _narrowed(index: Tensor) -> Tensor:
 
 
 def _bad_index(item: Any) -> errors.TripyTypeError:
-    kind = f"a {item.dtype} tensor" if isinstance(item, Tensor) else f"{item!r}"
+    is_tensor = isinstance(item, Tensor)
     return errors.error(
         errors.TripyTypeError,
-        f"{kind} cannot be used as an index.",
-        received=f"{kind} of type {type(item).__name__}",
+        f"{'this tensor' if is_tensor else errors.brief(item)} cannot be used as an index.",
+        received=errors.describe(item),
         expected=_EXPECTED,
-        fix="tp.cast(index, tp.int32)" if isinstance(item, Tensor) else None,
+        fix="tp.cast(index, tp.int32)" if is_tensor else "use ints, or a slice of ints",
         argument="index",
+        culprit=item,
     )
 
 
@@ -166,8 +179,11 @@ def _expand_ellipsis(input: Tensor, items: tuple[Any, ...]) -> list[Any]:
         raise errors.error(
             errors.TripyIndexError,
             "there are too many indices." if len(dots) < 2 else "... can stand only once.",
-            received=f"{covered} indices for shape {shape_text(input._value.shape)}",
-            expected=f"at most {rank}",
+            received=f"{covered} indices for shape {shape_text(input._value.shape)}"
+            if len(dots) < 2
+            else f"{len(dots)} times ...",
+            expected=f"at most {rank} indices" if len(dots) < 2 else "... at most once",
+            fix="remove an index" if len(dots) < 2 else "write : for single dims",
             argument="index",
         )
     missing = [slice(None)] * (rank - covered)
@@ -186,6 +202,7 @@ def _position(item: Any, size: Size, dim: int) -> Size:
             f"the index {position} is out of range for dim {dim} of size {size}.",
             received=str(position),
             expected=f"{-size} … {size - 1}",
+            fix="use a slice, which is cut at the ends",
             argument="index",
         )
     return shapes.wrap(position, size)
@@ -202,6 +219,9 @@ def _slice_bounds(item: slice, size: Size) -> tuple[Size, int, Size]:
         raise errors.error(
             errors.TripyValueError,
             "the step of a slice cannot be 0." if step == 0 else "a slice needs a known step.",
+            received=f"the step {step}",
+            expected="an int other than 0",
+            fix="leave out the step for all elements",
             argument="index",
         )
     low: Size = 0 if step > 0 else -1
@@ -251,7 +271,9 @@ def _mask_to_indices(mask: Tensor, input: Tensor, dim: int) -> list[Tensor]:
         raise errors.error(
             errors.TripyCompileError,
             "a bool mask gives a shape that depends on values, which cannot be compiled.",
-            fix="use tp.where(mask, tensor, other)",
+            received=f"a mask of shape {shape_text(mask._value.shape)}",
+            expected="ints, slices or integer tensors",
+            fix="use tp.where(mask, tensor, other), which keeps the shape",
             argument="index",
         )
     covered = input._value.shape[dim : dim + mask.rank]
@@ -261,6 +283,7 @@ def _mask_to_indices(mask: Tensor, input: Tensor, dim: int) -> list[Tensor]:
             input._value,
             mask._value,
             expected=f"a mask of shape {shape_text(covered)}",
+            fix="make the mask of the tensor itself, such as tensor[tensor > 0]",
             argument="index",
         )
     positions = np.nonzero(mask._elements())
@@ -314,6 +337,8 @@ def _gather_dims(input: Tensor, indices: Sequence[tuple[int, Tensor]], position:
         raise shape_error(
             "the index tensors do not broadcast.",
             *(i._value for _, i in indices),
+            expected="aligned from the last dim, sizes are equal or one of them is 1",
+            fix="add dims of size 1 with tp.unsqueeze",
             argument="index",
         )
     if len(dims) == 1:
@@ -361,8 +386,12 @@ def _check_range(index: Tensor, size: Size, dim: int) -> None:
             f"an index is out of range for dim {dim} of size {size}.",
             received=f"{elements[where]} at position {where} of the index",
             expected=f"{-size} … {size - 1}",
+            fix=_RANGE_FIX,
             argument="index",
         )
+
+
+_RANGE_FIX = "limit the index: tp.minimum(index, size - 1)"
 
 
 def _move(tensor: Tensor, start: int, count: int, position: int) -> Tensor:

@@ -40,6 +40,7 @@ def _does_not_join(first: Value, value: Value, i: int, expected: str) -> errors.
         first,
         value,
         expected=expected,
+        fix="slice, pad, reshape or expand the tensors to sizes that fit",
         argument=("tensors", i),
     )
 
@@ -83,6 +84,7 @@ def _require_some(tensors: Sequence[Tensor]) -> None:
             "there is nothing to join.",
             received="an empty sequence",
             expected="at least one tensor",
+            fix="leave out the call, or begin with an empty tensor: tp.zeros((0, 3))",
             argument="tensors",
         )
 
@@ -161,6 +163,7 @@ def split(
                 f"the sizes add up to {total}, but dim {at} has size {size}.",
                 input._value,
                 expected=f"sizes whose sum is {size}",
+                fix="change the sizes, or slice the tensor where parts are to be left out",
                 argument="num_split_or_sizes",
             )
     parts = []
@@ -175,8 +178,9 @@ def _no_chunks(received: object) -> errors.TripyValueError:
     return errors.error(
         errors.TripyValueError,
         "a tensor is split into at least one chunk.",
-        received=str(received),
+        received=errors.brief(received),
         expected="a number >= 1, or sizes",
+        fix="write the number of chunks, such as 2, or their sizes, such as (2, 3)",
         argument="num_split_or_sizes",
     )
 
@@ -207,19 +211,35 @@ def _pad_amounts(input: Value, pad: Any) -> tuple[Shape, Shape]:
         raise errors.error(
             errors.TripyTypeError,
             "padding is given as one (low, high) pair per dim.",
-            received=str(pad),
+            received=errors.describe(pad),
             expected="a sequence of pairs of ints",
+            fix=f"write {_example_pairs(rank)}",
             argument="pad",
         )
     if len(pairs) != rank:
         raise shape_error(
-            f"there are {len(pairs)} pairs for {rank} dims.",
+            f"the number of pairs is {len(pairs)}, but the number of dims {rank}.",
             input,
             expected=f"{rank} pairs (low, high)",
+            fix=f"write {_example_pairs(rank)}, with (0, 0) for dims that stay",
             argument="pad",
         )
+    for i, amount in ((i, amount) for i, p in enumerate(pairs) if p for amount in p):
+        if isinstance(shapes.as_size(amount), int) and amount < 0:
+            raise errors.error(
+                errors.TripyValueError,
+                f"the padding of dim {i} is negative.",
+                received=errors.brief(pad[i]),
+                expected="amounts >= 0",
+                fix="cut elements off with a slice: tensor[1:-1]",
+                argument=("pad", i),
+            )
     low = to_shape([p[0] for p in pairs if p], "pad")
     return low, to_shape([p[1] for p in pairs if p], "pad")
+
+
+def _example_pairs(rank: int) -> str:
+    return str([(0, 1)] * max(rank, 1))
 
 
 @public()
@@ -268,5 +288,7 @@ def _check_mirror(input: Value, low: Shape, high: Shape, mode: str) -> None:
                 raise shape_error(
                     f"{mode} padding of {amount} needs more than the {size} elements of dim {d}.",
                     input,
+                    expected=f"at most {limit} in dim {d}",
+                    fix="pad less, or several times",
                     argument="pad",
                 )

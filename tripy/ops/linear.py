@@ -26,6 +26,8 @@ def _product(input: Value, other: Value) -> Type:
             "the leading dims of a matrix product do not broadcast.",
             input,
             other,
+            expected="leading sizes that are equal, or 1 in one operand",
+            fix="add or drop leading dims with tp.unsqueeze or tp.squeeze",
             argument="other",
         )
     return input.dtype, (*leading, input.shape[-2], other.shape[-1])
@@ -54,12 +56,12 @@ def _check_matrix_dtype(tensor: Tensor, argument: str) -> None:
     if kind in MATRIX:
         return
     small = kind in INTEGERS or kind is dtypes.bool_
-    fix = "tp.cast(tensor, tp.int32)" if small else "tp.dequantize(tensor, scale, tp.float32)"
+    fix = f"tp.cast({argument}, tp.{'int32' if small else 'float32'})"
     raise errors.error(
         errors.TripyTypeError,
         f"matrix products are not defined for {kind}.",
         received=describe(tensor._value),
-        expected="one of " + ", ".join(k.name for k in (*FLOATS, dtypes.int32, dtypes.int64)),
+        expected=errors.one_of((*FLOATS, dtypes.int32, dtypes.int64)),
         fix=fix,
         argument=argument,
     )
@@ -73,6 +75,8 @@ def _matmul(input: Tensor, other: Tensor, names: tuple[str, str]) -> Tensor:
                 "a matrix product needs operands of rank 1 or more.",
                 input._value,
                 other._value,
+                expected="rank 1 or more",
+                fix="multiply by a number with *",
                 argument=name,
             )
     same_dtypes([input._value, other._value], names)
@@ -143,7 +147,11 @@ def outer(vec1: Tensor, vec2: Tensor) -> Tensor:
     for tensor, name in ((vec1, "vec1"), (vec2, "vec2")):
         if tensor.rank != 1:
             raise shape_error(
-                "outer takes two vectors.", tensor._value, expected="rank 1", argument=name
+                f"{name} must be a vector.",
+                tensor._value,
+                expected="rank 1",
+                fix=f"tp.flatten({name})",
+                argument=name,
             )
     same_dtypes([vec1._value, vec2._value], ("vec1", "vec2"))
     return unsqueeze(vec1, 1) * unsqueeze(vec2, 0)

@@ -52,8 +52,9 @@ def to_shape(sizes: Any, argument: str = "shape", keep: bool = False) -> Shape:
             raise errors.error(
                 errors.TripyValueError,
                 f"the size {size} is negative.",
-                received=str(items),
+                received=errors.brief(items),
                 expected="sizes >= 0" + (", or -1 once" if keep else ""),
+                fix="write -1 for a size to infer" if keep else "write the size itself",
                 argument=argument if single is not None else (argument, i),
             )
     return items  # type: ignore[return-value]
@@ -68,6 +69,7 @@ def _inferred(input: Value, sizes: Shape) -> Shape:
             "only one size can be inferred.",
             received=shape_text(sizes),
             expected="at most one -1",
+            fix="write all sizes but one",
             argument="shape",
         )
     total = shapes.product(input.shape)
@@ -87,6 +89,7 @@ def _inferred(input: Value, sizes: Shape) -> Shape:
             input,
             received=f"{describe(input)} ({total} elements), new shape {shape_text(sizes)}",
             expected="equal numbers of elements" + (", -1 not beside 0" if unknown else ""),
+            fix="change a size" if unknown else "write -1 for one size, and it is inferred",
             argument="shape",
         )
     return tuple(rest if size == -1 else size for size in sizes)
@@ -146,6 +149,8 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
             errors.TripyValueError,
             "start_dim comes after end_dim.",
             received=f"start_dim={start_dim}, end_dim={end_dim} of rank {len(sizes)}",
+            expected="start_dim <= end_dim, after counting negative ones from the end",
+            fix="swap them",
             argument="start_dim",
         )
     merged = shapes.product(sizes[start : end + 1])
@@ -182,6 +187,7 @@ def squeeze(input: Tensor, dims: int | Sequence[int] | None = None) -> Tensor:
                 f"dim {d} has size {sizes[d]} and cannot be dropped.",
                 input._value,
                 expected="size 1",
+                fix="leave out dims: then every dim of size 1 is dropped",
                 argument="dims",
             )
     if not drop:
@@ -239,6 +245,7 @@ def permute(input: Tensor, perm: Sequence[int]) -> Tensor:
             "perm is no permutation of the dims.",
             received=f"perm={tuple(perm)} for rank {rank}",
             expected=f"each of 0 … {rank - 1} once",
+            fix=f"write a reordering of {tuple(range(rank))}",
             argument="perm",
         )
     return apply("permute", input, perm=order)
@@ -266,7 +273,13 @@ def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     """
     rank = input.rank
     if rank < 2:
-        raise shape_error("there are no two dims to swap.", input._value, expected="rank >= 2")
+        raise shape_error(
+            "there are no two dims to swap.",
+            input._value,
+            expected="rank 2 or more",
+            fix="add a dim with tp.unsqueeze(input, 0)",
+            argument="input",
+        )
     order = list(range(rank))
     first, second = dim_index(dim0, rank, "dim0"), dim_index(dim1, rank, "dim1")
     order[first], order[second] = second, first
@@ -300,6 +313,7 @@ def expand(input: Tensor, sizes: ShapeLike) -> Tensor:
             "there are fewer sizes than dims.",
             input._value,
             expected=f"at least {len(old)} sizes",
+            fix="write -1 for sizes that stay",
             argument="sizes",
         )
     if -1 in wanted[:added]:
@@ -307,6 +321,8 @@ def expand(input: Tensor, sizes: ShapeLike) -> Tensor:
             errors.TripyValueError,
             "-1 keeps a size of the input, but this dim is new.",
             received=shape_text(wanted),
+            expected="sizes >= 0 for new dims",
+            fix="write the size itself",
             argument="sizes",
         )
     kept = tuple(o if w == -1 else w for o, w in zip(old, wanted[added:]))
@@ -316,6 +332,7 @@ def expand(input: Tensor, sizes: ShapeLike) -> Tensor:
                 f"dim {d} has size {o} and cannot become {w}.",
                 input._value,
                 expected="equal sizes, or size 1 in the input",
+                fix="write -1 for sizes that stay",
                 argument="sizes",
             )
     return apply("expand", input, shape=(*wanted[:added], *kept))

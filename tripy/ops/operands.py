@@ -13,7 +13,7 @@ from tripy.graph import Value
 from tripy.ops.registry import same_dtypes, shape_error
 from tripy.tensor import HOOKS, DimensionSize, Tensor, number_kind, numbers_to_array, wrap
 
-PACKED_FIX = {"packed": "dequantize it first: tp.dequantize(tensor, scale, tp.float32)"}
+PACKED_FIX = {"packed": "tp.cast(lhs, tp.float32) first"}
 
 
 def dtype_family(kind: dtype) -> str:
@@ -31,6 +31,7 @@ def broadcast_values(*values: Value) -> shapes.Shape:
             "the shapes do not broadcast.",
             *values,
             expected="aligned from the last dim, sizes are equal or one of them is 1",
+            fix="reshape one operand with tp.reshape or tp.unsqueeze",
             argument="rhs",
         )
     return result
@@ -76,8 +77,9 @@ def adapt(value: Any, kind: dtype, place: devices.device, argument: str) -> Tens
     if (family, widest) in _REFUSED:
         raise errors.error(
             errors.TripyTypeError,
-            f"a Python {widest.__name__} does not adapt to a {kind} tensor.",
-            received=f"{value!r} beside a tensor of dtype {kind}",
+            f"a Python {widest.__name__} does not adapt to the dtype {kind}.",
+            received=f"{errors.brief(value)} beside a tensor of dtype {kind}",
+            expected="True or False" if family == "bool" else "an int",
             fix=f"cast the tensor first: tp.cast(tensor, {_WIDER[widest]})",
             argument=argument,
         )
@@ -98,8 +100,8 @@ def _scalar(value: Any, widest: type, kind: dtype, argument: str) -> Any:
         if not low <= value <= high:
             raise errors.error(
                 errors.TripyValueError,
-                f"the integer {value} does not fit {kind}.",
-                received=f"{value} beside a tensor of dtype {kind}",
+                f"an integer does not fit {kind}.",
+                received=f"{errors.brief(value)} beside a tensor of dtype {kind}",
                 expected=f"{low} … {high}",
                 fix="cast the tensor to a wider dtype, for example tp.cast(tensor, tp.int64)",
                 argument=argument,

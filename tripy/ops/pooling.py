@@ -63,7 +63,9 @@ def window_arguments(
         raise errors.error(
             errors.TripyShapeError,
             f"{name} works on 1 to 3 spatial dims, not {count}.",
-            received=f"kernel_dims={tuple(kernel_dims)}",
+            received=f"kernel_dims = {errors.brief(kernel_dims)}",
+            expected="1, 2 or 3 window sizes",
+            fix="merge dims with tp.reshape first",
             argument="kernel_dims",
         )
     kernel = window_ints(kernel_dims, count, "kernel_dims")
@@ -74,6 +76,8 @@ def window_arguments(
                 errors.TripyValueError,
                 "the padding of a pooling window must be smaller than the window.",
                 received=f"padding {pair} with kernel {k}",
+                expected=f"less than {k} on each side",
+                fix="use a larger window, or tp.pad before the pooling",
                 argument="padding",
             )
     return kernel, window_ints(stride, count, "stride"), amounts

@@ -57,6 +57,7 @@ def _require_elements(input: Value, dims: Sequence[int]) -> None:
                 f"dim {dim} is empty: there is no extreme, and no integer mean, of nothing.",
                 input,
                 expected="at least one element",
+                fix="leave out empty dims, or join a value that always loses first",
                 argument="input",
             )
 
@@ -398,11 +399,16 @@ def allclose(
     same_dtypes([input._value, other._value], ("input", "other"))
     if shapes.broadcast(input._value.shape, other._value.shape) is None:
         raise shape_error(
-            "the shapes do not broadcast.", input._value, other._value, argument="other"
+            "the shapes do not broadcast.",
+            input._value,
+            other._value,
+            expected="aligned from the last dim, sizes are equal or one of them is 1",
+            fix="reshape one operand with tp.reshape or tp.unsqueeze",
+            argument="other",
         )
     x, y = (np.asarray(t._elements()).astype(np.float64) for t in (input, other))
     with np.errstate(all="ignore"):
-        return bool(np.allclose(x, y, rtol=rtol, atol=atol, equal_nan=equal_nan))
+        return bool(np.allclose(x, y, float(rtol), float(atol), equal_nan))
 
 
 @public(input=ALL, other=ALL)

@@ -64,6 +64,7 @@ def common_device(values: Sequence[Value]) -> device:
                 errors.TripyDeviceError,
                 "the operands are on different devices.",
                 received=" and ".join(f"{describe(v)} on {v.device}" for v in (ranked[0], value)),
+                expected="operands on one device",
                 fix=f"tp.copy(tensor, {str(ranked[0].device)!r})",
             )
     return ranked[0].device
@@ -101,6 +102,9 @@ def dim_index(dim: int, rank: int, argument: errors.ArgumentPath = "dim") -> int
         f"the dim {index} does not exist in a tensor of rank {rank}.",
         received=f"{index}",
         expected=allowed,
+        fix="count dims from 0, or from -1 at the end"
+        if rank
+        else "make it a vector with tp.reshape(tensor, (1,)) first",
         argument=argument,
     )
 
@@ -118,8 +122,9 @@ def dim_indices(
         raise errors.error(
             errors.TripyValueError,
             "a dim is given twice.",
-            received=str(dims),
+            received=errors.brief(dims),
             expected="different dims, after counting negative ones from the end",
+            fix=f"write {tuple(sorted(set(result)))}",
             argument=argument,
         )
     return tuple(result)
@@ -148,7 +153,8 @@ def option(value: str, allowed: Sequence[str], argument: str) -> str:
             errors.TripyValueError,
             f"{argument} has no option {value!r}.",
             received=repr(value),
-            expected="one of " + ", ".join(map(repr, allowed)),
+            expected=errors.one_of(map(repr, allowed)),
+            fix=errors.did_you_mean(value, allowed) or f"write {argument}={allowed[0]!r}",
             argument=argument,
         )
     return value

@@ -27,8 +27,9 @@ def window_ints(
         raise errors.error(
             errors.TripyTypeError,
             f"{argument} must be an int, or one int per spatial dim.",
-            received=f"{value!r} of type {type(value).__name__}",
+            received=errors.describe(value),
             expected=f"{count} ints >= {minimum}, or one for all dims",
+            fix=f"write {argument}={(max(minimum, 1),) * count}, for example",
             argument=argument,
         )
     _check_length(items, count, argument)
@@ -47,6 +48,7 @@ def _out_of_range(
         f"{name} must be at least {minimum} in every dim.",
         received=f"{name} {value}",
         expected=f"integers >= {minimum}",
+        fix="slice the input to cut cells off" if name == "padding" else f"use {name} {minimum}",
         argument=argument,
     )
 
@@ -56,22 +58,26 @@ def _check_length(items: Sequence[Any], count: int, argument: str) -> None:
         raise errors.error(
             errors.TripyShapeError,
             f"{argument} has {len(items)} entries for {count} spatial dims.",
-            received=f"{argument}={items!r}",
+            received=f"{argument} = {errors.brief(items)}",
             expected=f"{count} entries, one per dim of the kernel",
+            fix=f"give {count} entries, or one int for all dims",
             argument=argument,
         )
 
 
 def normalise_padding(padding: Any, count: int) -> Pairs | str:
     """Return (before, after) pairs, or ``"same"``, of any accepted form of padding."""
-    if padding is None or padding == "valid":
+    if padding is None or (isinstance(padding, str) and padding == "valid"):
         return ((0, 0),) * count
     if isinstance(padding, str):
         if padding != "same":
             raise errors.error(
                 errors.TripyValueError,
                 f"there is no padding {padding!r}.",
+                received=repr(padding),
                 expected='"same", "valid", ints or pairs of ints',
+                fix=errors.did_you_mean(padding, ("same", "valid"))
+                or 'write padding="same" for outputs as large as the input',
                 argument="padding",
             )
         return "same"
@@ -81,8 +87,9 @@ def normalise_padding(padding: Any, count: int) -> Pairs | str:
         raise errors.error(
             errors.TripyTypeError,
             "padding is neither ints nor pairs of ints.",
-            received=repr(padding),
+            received=errors.describe(padding),
             expected=f'an int, {count} ints, {count} (before, after) pairs, "same" or "valid"',
+            fix=f"write padding={((1, 1),) * count}, for example",
             argument="padding",
         )
     _check_length(pairs, count, "padding")
@@ -130,7 +137,7 @@ def channels_first(input: Value, count: int) -> None:
             expected=f"shape (N, C, {names})",
             fix="add a batch dim with tp.unsqueeze(input, 0)"
             if len(input.shape) == count + 1
-            else None,
+            else f"reshape the input to rank {count + 2}",
             argument="input",
         )
 
