@@ -176,6 +176,8 @@ def _plain(attribute: Any) -> Any:
 # --- running ---------------------------------------------------------------------------------
 
 
+# What OpenVINO and NumPy raise for sizes and values that they cannot handle.
+_FAILURES = (RuntimeError, ValueError, OverflowError, TypeError, IndexError, MemoryError)
 _ALIGNMENT = 64  # bytes of a cache line and of the widest vector store
 
 
@@ -249,7 +251,7 @@ class OpenVINOProgram:
         self._options = options
         try:
             self._compiled = core().compile_model(builder.build(), "CPU", _settings(options))
-        except RuntimeError as problem:
+        except _FAILURES as problem:
             raise _failure("build the program", problem) from problem
         self._requests: deque[Any] = deque()
 
@@ -264,7 +266,7 @@ class OpenVINOProgram:
             )
         try:
             results = self._run(request, inputs)
-        except RuntimeError as problem:
+        except _FAILURES as problem:
             raise _failure("run the program", problem) from problem
         self._requests.append(request)
         return results

@@ -39,6 +39,15 @@ def run_node(node: Node, inputs: Sequence[Any], sizes: Mapping[str, int] | None)
             fix="work on smaller batches, or on a smaller dtype",
             source=node.source,
         ) from problem
+    except (ValueError, OverflowError, ArithmeticError, TypeError) as problem:
+        raise errors.error(
+            errors.TripyRuntimeError,
+            f"NumPy could not compute {node.primitive.name}: {problem}.",
+            received=f"a result of shape {shape}",
+            expected="shapes and attributes that NumPy can handle",
+            fix="use smaller sizes; if the sizes are usual, please report this line",
+            source=node.source,
+        ) from problem
 
 
 def check_values(node: Node, second: Sequence[Any]) -> None:

@@ -12,6 +12,7 @@ from tripy.graph import Node, Primitive, Type, Value, shape_text, volume
 from tripy.tensor import HOOKS, Tensor, wrap
 
 PRIMITIVES: dict[str, Primitive] = {}
+MAX_RANK = 64
 
 
 def _output_volume(node: Node) -> float:
@@ -30,6 +31,8 @@ def apply(name: str, *inputs: Tensor, **attributes: Any) -> Tensor:
     record = PRIMITIVES[name]
     values = tuple([tensor._value for tensor in inputs])
     result = record.infer(*values, **attributes)
+    if len(result[1]) > MAX_RANK:
+        raise _too_many_dims(len(result[1]))
     source = errors.capture()
     node = Node(record, values, attributes, result, source)
     traced = False
@@ -39,6 +42,16 @@ def apply(name: str, *inputs: Tensor, **attributes: Any) -> Tensor:
             traced = True
     place = common_device(values) if values else CPU
     return wrap(Value(result[0], result[1], place, node, None, traced, source))
+
+
+def _too_many_dims(rank: int) -> errors.TripyShapeError:
+    return errors.error(
+        errors.TripyShapeError,
+        f"the result would have {rank} dims.",
+        received=f"rank {rank}",
+        expected=f"at most {MAX_RANK} dims, as in NumPy",
+        fix="merge dims with tp.flatten or tp.reshape",
+    )
 
 
 def create(name: str, place: device, **attributes: Any) -> Tensor:
