@@ -637,3 +637,21 @@ def test_names_are_unique_across_threads(in_threads: InThreads) -> None:
     names: list[str] = []
     in_threads(8, lambda _: names.extend(tp.Tensor(1).name for _ in range(200)))
     assert len(set(names)) == 1600
+
+
+@pytest.mark.parametrize("threshold", [None, 0])
+@pytest.mark.parametrize("kind", [tp.float32, tp.float16, tp.bfloat16])
+def test_evaluated_views_are_operands(
+    rng: np.random.Generator, kind: tp.dtype, threshold: Any
+) -> None:
+    """Transposed, stretched and sliced tensors share memory that is not in their own order."""
+    x = tp.cast(tp.Tensor(rng.standard_normal((5, 4))), kind)
+    views = [x.transpose(0, 1), tp.expand(x[:1], (3, 4)), x[::2, ::-1], x[:, 1:3]]
+    with tp.config.override(eager_threshold=threshold):
+        for view in views:
+            known = view.eval().numpy().copy()
+            weight = tp.Parameter(view)
+            for doubled in (view + view, weight * 2, tp.permute(view, (1, 0)).T + weight):
+                np.testing.assert_array_equal(doubled.numpy(), known + known)
+            compiled = tp.compile(lambda a, w=weight: a + w, args=[tp.InputInfo(view.shape, kind)])
+            np.testing.assert_array_equal(compiled(view).numpy(), known + known)

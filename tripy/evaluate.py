@@ -95,8 +95,15 @@ def _run_compiled(wanted: Sequence[Value]) -> None:
     if program is None:
         _interpret(order)
         return
-    for value, data in zip(outputs, program([v.data for v in inputs])):
+    for value, data in zip(outputs, program([_contiguous(v) for v in inputs])):
         value.settle(data)
+
+
+def _contiguous(value: Value) -> Any:
+    """Return the elements as programs want them; a view is copied once."""
+    if not value.data.flags.c_contiguous:
+        value.data = np.ascontiguousarray(value.data)
+    return value.data
 
 
 def _check_values(wanted: Sequence[Value]) -> None:

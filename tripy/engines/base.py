@@ -36,7 +36,7 @@ class Program(Protocol):
     """A built graph. Calls from several threads at once are allowed."""
 
     def __call__(self, inputs: Sequence[Any]) -> list[Any]:
-        """Run on one buffer per graph input; the returned buffers are owned by the caller."""
+        """Run on one contiguous buffer per graph input; the caller owns the returned ones."""
         ...
 
 
