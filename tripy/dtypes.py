@@ -95,11 +95,6 @@ def from_numpy(kind: np.dtype[Any]) -> dtype | None:
     return found if found is not None else _FROM_NUMPY.get(kind.newbyteorder("="))
 
 
-def is_float(kind: dtype) -> bool:
-    """Whether ``kind`` belongs to F, the floating types with arithmetic."""
-    return kind in FLOATS
-
-
 def integer_range(kind: dtype) -> tuple[int, int]:
     """Return the smallest and largest value of an integer dtype."""
     info: Any = ml_dtypes.iinfo(_NUMPY[kind])

@@ -133,8 +133,8 @@ class Executable:
         self.engine = engine
         self._checks = [_Check(leaf, value) for leaf, value in zip(leaves, graph.inputs)]
         self._names = list(parameters.templates)
-        self._in_order = [t.index for t in parameters.templates.values() if isinstance(t, Slot)]
-        self._is_flat = parameters.is_flat and self._in_order == list(range(len(leaves)))
+        in_order = [t.index for t in parameters.templates.values() if isinstance(t, Slot)]
+        self._is_flat = parameters.is_flat and in_order == list(range(len(leaves)))
         self._dynamic = bool(graph.symbols) or bool(graph.conditions)
         self._outputs = [(v.dtype, v.device) for v in graph.outputs]
         kinds = [position for kind, position in plan.sources if kind == "program"]

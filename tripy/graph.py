@@ -195,10 +195,6 @@ class Graph:
         inputs = {id(value) for value in self.inputs}
         return [v for v in self.values if not v.is_leaf and id(v) not in inputs]
 
-    def work(self) -> float:
-        """Return the estimated number of scalar operations."""
-        return sum(v.node.primitive.work(v.node) for v in self.operations if v.node)
-
     def key(self) -> tuple[Any, ...]:
         """Return a hashable key; equal keys mean equal programs.
 
@@ -219,17 +215,6 @@ class Graph:
                 rows.append((node.primitive.name, used, tuple(node.attributes.items()), node.shape))
         outputs = tuple([numbers[id(value)] for value in self.outputs])
         return (*rows, tuple([numbers.get(id(value)) for value in self.inputs]), outputs)
-
-    def check(self) -> None:
-        """Raise AssertionError unless every node's inputs come before it and types agree."""
-        seen = {id(value) for value in self.inputs}
-        for value in self.values:
-            if not value.is_leaf and value.node is not None and id(value) not in seen:
-                node = value.node
-                missing = [i for i in node.inputs if id(i) not in seen]
-                if missing or (node.dtype, node.shape) != (value.dtype, value.shape):
-                    raise AssertionError(f"the graph is broken at {node.primitive.name}")
-            seen.add(id(value))
 
     def __str__(self) -> str:
         names = self._value_names()

@@ -13,6 +13,7 @@ from tripy import dtypes, errors
 from tripy.devices import device
 from tripy.dtypes import dtype
 from tripy.graph import Value
+from tripy.shapes import MAX_RANK
 
 # What tensors ask of the layers above, filled when those are imported: "evaluate" and the ops.
 HOOKS: dict[str, Callable[..., Any]] = {}
@@ -63,22 +64,19 @@ def _flatten(data: Any) -> tuple[tuple[int, ...], list[Any]]:
         for item in level:
             if _length(item) != size or size is None:
                 raise _ragged(level)
-        if len(shape) == _MAX_RANK:
+        if len(shape) == MAX_RANK:
             raise _too_deep(data)
         shape.append(size or 0)
         level = [leaf for item in level for leaf in item]
     return tuple(shape), level
 
 
-_MAX_RANK = 64  # of NumPy
-
-
 def _too_deep(data: Any) -> errors.TripyShapeError:
     return errors.error(
         errors.TripyShapeError,
         "the lists are nested too deeply.",
-        received=f"more than {_MAX_RANK} levels",
-        expected=f"at most {_MAX_RANK} levels",
+        received=f"more than {MAX_RANK} levels",
+        expected=f"at most {MAX_RANK} levels",
         fix="flatten the data, and check that no list contains itself",
         culprit=data,
     )
@@ -118,7 +116,8 @@ def number_kind(leaf: Any) -> type | None:
     return int if is_size(leaf) else None
 
 
-_RANK = {bool: 0, int: 1, float: 2}
+# Kinds of Python numbers, narrow to wide.
+NUMBER_KINDS = {bool: 0, int: 1, float: 2}
 
 
 def _from_numbers(data: Any, kind: dtype | None) -> Any:
@@ -130,7 +129,7 @@ def _from_numbers(data: Any, kind: dtype | None) -> Any:
         if known is None:
             raise _not_a_number(leaf)
         found.append(known)
-    widest = max(found, key=_RANK.__getitem__, default=float)
+    widest = max(found, key=NUMBER_KINDS.__getitem__, default=float)
     if widest is int:
         leaves = [int(leaf) for leaf in leaves]
     if kind is None:

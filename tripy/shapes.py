@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, Union
 from tripy import errors
 
 LARGEST = 2**31 - 1
+MAX_RANK = 64  # of NumPy
 
 
 class Symbol(NamedTuple):

@@ -65,8 +65,6 @@ def _writable(array: Any) -> Any:
 
 def to_tensor(array: Any, kind: dtypes.dtype) -> Any:
     """Share the memory of a contiguous array with OpenVINO."""
-    if array.flags.writeable and kind in _SHARED:
-        return ov.Tensor(array, shared_memory=True)
     array = _writable(array)
     if kind in _SHARED:
         return ov.Tensor(array, shared_memory=True)

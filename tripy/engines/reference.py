@@ -39,7 +39,7 @@ def run_node(node: Node, inputs: Sequence[Any], sizes: Mapping[str, int] | None)
             fix="work on smaller batches, or on a smaller dtype",
             source=node.source,
         ) from problem
-    except (ValueError, OverflowError, ArithmeticError, TypeError) as problem:
+    except (ValueError, ArithmeticError, TypeError, IndexError) as problem:
         raise errors.error(
             errors.TripyRuntimeError,
             f"NumPy could not compute {node.primitive.name}: {problem}.",
@@ -124,11 +124,8 @@ class ReferenceProgram:
 
 def _owned(result: Any, inputs: Sequence[Any]) -> Any:
     """Copy results that are views, so that they own their memory."""
-    return (
-        result
-        if result.flags.owndata and all(result is not i for i in inputs)
-        else (np.array(result, order="C"))
-    )
+    is_own = result.flags.owndata and all(result is not i for i in inputs)
+    return result if is_own else np.array(result, order="C")
 
 
 class ReferenceEngine:

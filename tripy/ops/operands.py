@@ -10,8 +10,9 @@ import numpy as np
 from tripy import devices, dtypes, errors, shapes
 from tripy.dtypes import FLOATS, INTEGERS, dtype
 from tripy.graph import Value
+from tripy.host import HOOKS, NUMBER_KINDS, number_kind, numbers_to_array
 from tripy.ops.registry import same_dtypes, shape_error
-from tripy.tensor import HOOKS, DimensionSize, Tensor, number_kind, numbers_to_array, wrap
+from tripy.tensor import DimensionSize, Tensor, wrap
 
 PACKED_FIX = {"packed": "tp.cast(lhs, tp.float32) first"}
 
@@ -37,7 +38,6 @@ def broadcast_values(*values: Value) -> shapes.Shape:
     return result
 
 
-_RANK = {bool: 0, int: 1, float: 2}
 _REFUSED = {("bool", int), ("bool", float), ("integer", float)}
 
 
@@ -57,7 +57,7 @@ def _leaves(value: Any) -> tuple[list[Any], type | None]:
     known = [kind for kind in kinds if kind is not None]
     if len(known) != len(kinds):
         return leaves, None
-    return leaves, max(known, key=_RANK.__getitem__, default=float)
+    return leaves, max(known, key=NUMBER_KINDS.__getitem__, default=float)
 
 
 def adapt(value: Any, kind: dtype, place: devices.device, argument: str) -> Tensor:
@@ -70,7 +70,7 @@ def adapt(value: Any, kind: dtype, place: devices.device, argument: str) -> Tens
     if isinstance(value, Tensor):
         return value
     plain = type(value)
-    leaves, widest = ([value], plain) if plain in _RANK else _leaves(value)
+    leaves, widest = ([value], plain) if plain in NUMBER_KINDS else _leaves(value)
     if widest is None:
         return Tensor(value, device=place)
     family = "bool" if kind is dtypes.bool_ else "float" if kind in _FLOATING else "integer"
@@ -83,7 +83,7 @@ def adapt(value: Any, kind: dtype, place: devices.device, argument: str) -> Tens
             fix=f"cast the tensor first: tp.cast(tensor, {_WIDER[widest]})",
             argument=argument,
         )
-    if plain in _RANK:
+    if plain in NUMBER_KINDS:
         return literal(_scalar(value, widest, kind, argument), kind, place)
     shape = np.shape(value) if not isinstance(value, (list, tuple)) else Tensor(value)._value.shape
     array = numbers_to_array(leaves, widest, kind).reshape(shape)
@@ -129,7 +129,7 @@ def adapt_all(values: Sequence[Any], names: Sequence[str]) -> list[Tensor]:
 
 def _widest_python(values: Sequence[Any]) -> dtype:
     found = [leaf for v in values for leaf in _leaves(_plain(v))[0]]
-    widest = max((number_kind(leaf) or float for leaf in found), key=_RANK.__getitem__)
+    widest = max((number_kind(leaf) or float for leaf in found), key=NUMBER_KINDS.__getitem__)
     if widest is int and all(-(2**31) <= int(leaf) < 2**31 for leaf in found):
         return dtypes.int32
     return {bool: dtypes.bool_, int: dtypes.int64, float: dtypes.float32}[widest]
@@ -146,6 +146,6 @@ def pair_of(lhs: Any, rhs: Any) -> list[Tensor]:
         if lhs.dtype is not rhs.dtype:
             same_dtypes([lhs._value, rhs._value], ("lhs", "rhs"))
         return [lhs, rhs]
-    if left is Tensor and right in _RANK:
+    if left is Tensor and right in NUMBER_KINDS:
         return [lhs, adapt(rhs, lhs.dtype, lhs.device, "rhs")]
     return adapt_all((lhs, rhs), ("lhs", "rhs"))

@@ -12,7 +12,6 @@ from tripy.graph import Node, Primitive, Type, Value, shape_text, volume
 from tripy.tensor import HOOKS, Tensor, wrap
 
 PRIMITIVES: dict[str, Primitive] = {}
-MAX_RANK = 64
 
 
 def _output_volume(node: Node) -> float:
@@ -31,7 +30,7 @@ def apply(name: str, *inputs: Tensor, **attributes: Any) -> Tensor:
     record = PRIMITIVES[name]
     values = tuple([tensor._value for tensor in inputs])
     result = record.infer(*values, **attributes)
-    if len(result[1]) > MAX_RANK:
+    if len(result[1]) > shapes.MAX_RANK:
         raise _too_many_dims(len(result[1]))
     source = errors.capture()
     node = Node(record, values, attributes, result, source)
@@ -49,7 +48,7 @@ def _too_many_dims(rank: int) -> errors.TripyShapeError:
         errors.TripyShapeError,
         f"the result would have {rank} dims.",
         received=f"rank {rank}",
-        expected=f"at most {MAX_RANK} dims, as in NumPy",
+        expected=f"at most {shapes.MAX_RANK} dims, as in NumPy",
         fix="merge dims with tp.flatten or tp.reshape",
     )
 
