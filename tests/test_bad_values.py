@@ -29,10 +29,19 @@ GOOD: dict[str, Any] = {
     "in_features": 2, "out_features": 3, "num_features": 2, "eps": 1e-5, "min": 1, "opt": 2,
     "max": 3, "value_bounds": (1, 2, 3), "kind": "cpu", "func": tp.relu, "optimization_level": 3,
     "args": [tp.InputInfo((2,), tp.float32)], "kwargs": {}, "engine": "reference",
-    "precision": "float32", "modules": tp.relu,
+    "precision": "float32", "modules": tp.relu, "mask": tp.Tensor([True, False, True]),
+    "negative_slope": 0.1, "alpha": 1.0, "beta": 1.0, "diagonal": 0, "num": 3, "n": 2, "m": 3,
+    "num_classes": 3, "indexing": "ij", "correction": 1, "ord": 2, "repeats": 2, "reps": 2,
+    "shifts": 1, "upscale_factor": 2,
 }  # fmt: skip
 OWN: dict[str, dict[str, Any]] = {
-    **{name: {"input": flags} for name in ("all", "any")},
+    **{name: {"input": flags} for name in ("all", "any", "logical_not")},
+    **{name: {"lhs": flags, "rhs": flags} for name in ("logical_and", "logical_or", "logical_xor")},
+    "clip": {"min": 0.0, "max": 1.0},
+    "meshgrid": {"tensors": [tp.ones((2,)), tp.ones((3,))]},
+    "one_hot": {"input": tp.Tensor([0, 2])},
+    "pixel_shuffle": {"input": tp.ones((4, 2, 2))},
+    **{name: {"tensor": matrix} for name in ("tril", "triu")},
     **{name: {"input": image} for name in ("maxpool", "avgpool")},
     "conv": {"input": image, "bias": None},
     "conv_transpose": {"input": image, "weight": tp.ones((2, 4, 3, 3)), "bias": None},
@@ -69,23 +78,33 @@ NAMES = [name for name in dir(tp) if is_tested(name) and name not in SKIPPED]
 def good_arguments(name: str) -> dict[str, Any]:
     known = GOOD | OWN.get(name, {})
     parameters = inspect.signature(getattr(tp, name)).parameters.values()
-    return {p.name: known[p.name] for p in parameters if p.kind is not p.VAR_POSITIONAL}
+    return {p.name: known[p.name] for p in parameters}
+
+
+def called(name: str, arguments: dict[str, Any]) -> Any:
+    """Call by name; what a variadic parameter takes is given one by one."""
+    function = getattr(tp, name)
+    kinds = {p.name: p.kind for p in inspect.signature(function).parameters.values()}
+    several = [v for n, v in arguments.items() if kinds[n] is inspect.Parameter.VAR_POSITIONAL]
+    rest = {n: v for n, v in arguments.items() if kinds[n] is not inspect.Parameter.VAR_POSITIONAL}
+    spread = several[0] if several and isinstance(several[0], list) else several
+    return function(*spread, **rest)
 
 
 def calls(name: str) -> Iterator[tuple[str, Callable[[], Any]]]:
     """(description, call) with one bad value each."""
-    function, good = getattr(tp, name), good_arguments(name)
+    good = good_arguments(name)
     for parameter in good:
         for bad in BAD:
             if type(bad) is int and bad > 100 and (name, parameter) in HUGE:
                 continue
             arguments = good | {parameter: bad}
-            yield f"{name}({parameter}={type(bad).__name__})", lambda a=arguments: function(**a)
+            yield f"{name}({parameter}={type(bad).__name__})", lambda a=arguments: called(name, a)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_good_values_are_good(name: str) -> None:
-    getattr(tp, name)(**good_arguments(name))
+    called(name, good_arguments(name))
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -225,6 +225,11 @@ VALUES: dict[str, tuple[Maker, Maker]] = {
         _any_integer,
     ),
     "small": (lambda rng, shape, dtype: rng.integers(-4, 5, shape) / 2, _integers(-4, 4)),
+    "fraction": (lambda rng, shape, dtype: rng.uniform(-1, 1, shape), _integers(0, 1)),
+    "quadrants": (
+        lambda rng, shape, dtype: np.array((1.0, -1.0, 0.5, -2.5, np.inf, -np.inf, np.nan)),
+        _special,
+    ),
     "count": (lambda rng, shape, dtype: rng.integers(0, 5, shape), _integers(0, 9)),
     "special": (_special, _special),
     "moderate": (_moderate, _moderate),

@@ -54,7 +54,7 @@ def to_shape(sizes: Any, argument: str = "shape", keep: bool = False) -> Shape:
                 f"the size {size} is negative.",
                 received=errors.brief(items),
                 expected="sizes >= 0" + (", or -1 once" if keep else ""),
-                fix="write -1 for a size to infer" if keep else "write the size itself",
+                fix="write -1 for a size to infer" if keep else "write numbers of 0 or more",
                 argument=argument if single is not None else (argument, i),
             )
     return items  # type: ignore[return-value]

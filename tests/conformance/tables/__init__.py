@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from ..cases import Row
-from . import create, elementwise, index, matrix, movement, reduce, window
+from . import (
+    create,
+    elementwise,
+    functions,
+    index,
+    matrix,
+    movement,
+    patterns,
+    reduce,
+    statistics,
+    window,
+)
 
-ROWS: dict[str, Row] = {
-    row.name: row
-    for table in (create, elementwise, reduce, movement, index, matrix, window)
-    for row in table.ROWS
-}
+TABLES = (
+    create, elementwise, functions, reduce, statistics, movement, patterns, index, matrix, window,
+)  # fmt: skip
+ROWS: dict[str, Row] = {row.name: row for table in TABLES for row in table.ROWS}
