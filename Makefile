@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test lint types check bench clean
+.PHONY: demo test test-fast lint types check bench clean
 
 $(VENV)/.demo: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -21,6 +21,9 @@ demo: $(VENV)/.demo  ## find the face in a photograph, eagerly and compiled
 
 test: $(VENV)/.dev  ## run all tests
 	$(BIN)/python -m pytest
+
+test-fast: $(VENV)/.dev  ## run what takes less than a minute: every operation in its main dtypes
+	$(BIN)/python -m pytest -m "not slow"
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -21,10 +21,19 @@ NO_OPERATIONS = frozenset(
     + ["NamedDimension", "Tensor", "DimensionSize", "Module", "Parameter"]
     + [name for name in tp.__all__ if name.startswith("Tripy")]
 )
-RUNS = [(name, dtype, mode) for mode in MODES for name, dtype in groups(mode)]
+#: What the fast subset runs: each operation in the main dtypes, interpreted and compiled.
+FAST = [(dtype, "eager") for dtype in ("float32", "int32", "bool")] + [("float32", MODES[-1])]
 
 
-@pytest.mark.parametrize(("name", "dtype", "mode"), RUNS)
+def runs() -> list[Any]:
+    return [
+        pytest.param(name, dtype, mode, marks=() if (dtype, mode) in FAST else pytest.mark.slow)
+        for mode in MODES
+        for name, dtype in groups(mode)
+    ]
+
+
+@pytest.mark.parametrize(("name", "dtype", "mode"), runs())
 def test_results_are_right(name: str, dtype: str, mode: str) -> None:
     problems = check(name, dtype, mode)
     assert not problems, "\n".join(problems)
@@ -76,6 +85,7 @@ SECOND = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "dtype", "number"), SECOND)
 def test_torch_agrees_with_the_oracle(name: str, dtype: str, number: int) -> None:
     torch = pytest.importorskip("torch")
@@ -91,6 +101,7 @@ def test_torch_agrees_with_the_oracle(name: str, dtype: str, number: int) -> Non
 LISTED = [(line, name, dtype) for line in EXCLUSIONS for name, dtype in line.covered]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("line", "name", "dtype"), LISTED)
 def test_listed_exclusions_are_needed(line: Exclusion, name: str, dtype: str) -> None:
     messages = (

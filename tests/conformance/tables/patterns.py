@@ -42,6 +42,7 @@ LINSPACE = row(
         *everywhere(lambda x, d: tp.linspace(0.1, 0.7, 7, d), lambda x: np.linspace(0.1, 0.7, 7), 2,
                     dtypes=FLOATS),
     ],
+    computes=False,
 )  # fmt: skip
 EYE = row(
     "eye",
