@@ -400,7 +400,7 @@ def compile(
     graph = passes.optimise(graph)
     traced = time.perf_counter()
     plan = output_plan(graph)
-    chosen = _choose_engine(engine, graph, options)
+    chosen = _choose_engine(engine, plan.graph, options)
     program = chosen.build(plan.graph, options) if plan.graph.outputs else None
     built = time.perf_counter()
     _logger.info(

@@ -15,12 +15,14 @@ import openvino as ov
 from openvino import opset15 as op
 
 from tripy import dtypes, errors, shapes
+from tripy.engines import border
 from tripy.engines.base import Options, Refusal
 from tripy.engines.openvino_nodes import divided_integers
 from tripy.engines.openvino_ops import DTYPES, ROWS, refusal
 from tripy.graph import Graph, Node, Value, bind, specialise
 from tripy.shapes import Dim, Size
 
+_LACKING = (dtypes.int64, dtypes.float64)  # computed as int32 and float32
 _PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 
 
@@ -240,6 +242,9 @@ class OpenVINOProgram:
     """A compiled model and its infer requests; each call has a request of its own."""
 
     def __init__(self, graph: Graph, options: Options) -> None:
+        self._border = border.drawn(graph, _LACKING)
+        if self._border is not None:
+            graph = self._border.graph
         builder = _Builder(graph)
         self._keep = builder.keep
         self._inputs = [value.dtype for value in graph.inputs]
@@ -254,6 +259,11 @@ class OpenVINOProgram:
         self._requests: deque[Any] = deque()
 
     def __call__(self, inputs: Sequence[Any]) -> list[Any]:
+        if self._border is None:
+            return self._call(inputs)
+        return self._border.leave(self._call(self._border.enter(inputs)))
+
+    def _call(self, inputs: Sequence[Any]) -> list[Any]:
         if self._dynamic is not None and any(array.size == 0 for array in inputs):
             return self._without_elements(inputs)
         try:
@@ -324,8 +334,9 @@ class OpenVINOEngine:
 
     def refusals(self, graph: Graph) -> list[Refusal]:
         """Return the nodes that the CPU plugin would not compute exactly."""
+        inside = border.drawn(graph, _LACKING)
         found = []
-        for value in graph.operations:
+        for value in (graph if inside is None else inside.graph).operations:
             if value.node is not None:
                 reason = _refusal(value.node)
                 if reason:
