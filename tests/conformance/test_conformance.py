@@ -16,11 +16,20 @@ from .tables import ROWS
 
 #: Public names that are no operations.
 NO_OPERATIONS = frozenset(
-    [*DTYPES, "floating", "integer", "dtype", "device", "devices", "types", "config", "logger"]
-    + ["__version__", "compile", "Executable", "InputInfo", "DimensionInputInfo", "Bounds"]
+    [*DTYPES, "floating", "integer", "dtype", "device", "devices", "types", "random", "config"]
+    + [
+        "logger",
+        "__version__",
+        "compile",
+        "Executable",
+        "InputInfo",
+        "DimensionInputInfo",
+        "Bounds",
+    ]
     + ["NamedDimension", "Tensor", "DimensionSize", "Module", "Parameter"]
     + [name for name in tp.__all__ if name.startswith("Tripy")]
 )
+OPERATIONS = [*tp.__all__, *(f"random.{name}" for name in dir(tp.random))]
 RUNS = [(name, dtype, mode) for mode in MODES for name, dtype in groups(mode)]
 
 
@@ -32,7 +41,7 @@ def test_results_are_right(name: str, dtype: str, mode: str) -> None:
 
 def test_every_operation_has_a_row() -> None:
     operations = {row.public for row in ROWS.values()}
-    assert sorted(set(tp.__all__) - NO_OPERATIONS - operations) == []
+    assert sorted(set(OPERATIONS) - NO_OPERATIONS - operations) == []
     assert NO_OPERATIONS.isdisjoint(operations)
 
 
