@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -29,10 +30,13 @@ GOOD: dict[str, Any] = {
     "in_features": 2, "out_features": 3, "num_features": 2, "eps": 1e-5, "min": 1, "opt": 2,
     "max": 3, "value_bounds": (1, 2, 3), "kind": "cpu", "func": tp.relu, "optimization_level": 3,
     "args": [tp.InputInfo((2,), tp.float32)], "kwargs": {}, "engine": "reference",
-    "precision": "float32", "modules": tp.relu, "mask": tp.Tensor([True, False, True]),
+    "precision": "float32", "modules": tp.relu,
+    "mask": tp.Tensor([True, False, True]),
     "negative_slope": 0.1, "alpha": 1.0, "beta": 1.0, "diagonal": 0, "num": 3, "n": 2, "m": 3,
     "num_classes": 3, "indexing": "ij", "correction": 1, "ord": 2, "repeats": 2, "reps": 2,
     "shifts": 1, "upscale_factor": 2,
+    "low": 0, "high": 9, "mean": 0.0, "std": 1.0,
+    "seed": 1,
 }  # fmt: skip
 OWN: dict[str, dict[str, Any]] = {
     **{name: {"input": flags} for name in ("all", "any", "logical_not")},
@@ -45,6 +49,7 @@ OWN: dict[str, dict[str, Any]] = {
     **{name: {"input": image} for name in ("maxpool", "avgpool")},
     "conv": {"input": image, "bias": None},
     "conv_transpose": {"input": image, "weight": tp.ones((2, 4, 3, 3)), "bias": None},
+    "random.randint": {"dtype": tp.int32},
     "matmul": {"other": tp.ones((3, 2))},
     "DimensionSize": {"data": 3},
     "Bounds": {"min": 1, "opt": 2, "max": 3},
@@ -65,25 +70,30 @@ HUGE = {("split", "num_split_or_sizes"), ("arange", "start"), ("arange", "stop")
 SLOTS = ("received", "expected", "how to fix")
 
 
+def public(name: str) -> Any:
+    return attrgetter(name)(tp)
+
+
 def is_tested(name: str) -> bool:
-    value = getattr(tp, name)
+    value = public(name)
     if isinstance(value, type):
         return not isinstance(value, tp.dtype) and not issubclass(value, Exception)
     return inspect.isfunction(value)
 
 
-NAMES = [name for name in dir(tp) if is_tested(name) and name not in SKIPPED]
+EVERYTHING = [*dir(tp), *(f"random.{name}" for name in dir(tp.random))]
+NAMES = [name for name in EVERYTHING if is_tested(name) and name not in SKIPPED]
 
 
 def good_arguments(name: str) -> dict[str, Any]:
     known = GOOD | OWN.get(name, {})
-    parameters = inspect.signature(getattr(tp, name)).parameters.values()
+    parameters = inspect.signature(public(name)).parameters.values()
     return {p.name: known[p.name] for p in parameters}
 
 
 def called(name: str, arguments: dict[str, Any]) -> Any:
     """Call by name; what a variadic parameter takes is given one by one."""
-    function = getattr(tp, name)
+    function = public(name)
     kinds = {p.name: p.kind for p in inspect.signature(function).parameters.values()}
     several = [v for n, v in arguments.items() if kinds[n] is inspect.Parameter.VAR_POSITIONAL]
     rest = {n: v for n, v in arguments.items() if kinds[n] is not inspect.Parameter.VAR_POSITIONAL}

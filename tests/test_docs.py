@@ -24,7 +24,14 @@ def is_documented(value: Any) -> bool:
     return inspect.isfunction(value)
 
 
-NAMES = [name for name in dir(tp) if is_documented(getattr(tp, name))]
+MODULES = [name for name in dir(tp) if inspect.ismodule(getattr(tp, name))]
+PUBLIC = {name: getattr(tp, name) for name in dir(tp)} | {
+    f"{module}.{name}": getattr(getattr(tp, module), name)
+    for module in MODULES
+    for name in dir(getattr(tp, module))
+    if not name.startswith("_")
+}
+NAMES = [name for name, value in PUBLIC.items() if is_documented(value)]
 
 
 def own_members(kind: type) -> Iterator[tuple[str, Any]]:
@@ -37,7 +44,7 @@ def own_members(kind: type) -> Iterator[tuple[str, Any]]:
 
 def texts(name: str) -> Iterator[tuple[str, str]]:
     """(place, docstring) of a public name and its members."""
-    value = getattr(tp, name)
+    value = PUBLIC[name]
     yield name, inspect.getdoc(value) or ""
     for member, item in own_members(value) if isinstance(value, type) else ():
         if callable(item) or isinstance(item, property):
@@ -61,7 +68,7 @@ def test_examples_print_what_they_say(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_public_name_has_a_docstring_and_an_example(name: str) -> None:
-    text = inspect.getdoc(getattr(tp, name)) or ""
+    text = inspect.getdoc(PUBLIC[name]) or ""
     assert text, f"tp.{name} has no docstring"
     assert text.splitlines()[0].endswith(".")
     assert ">>>" in text, f"tp.{name} has no example"
@@ -74,16 +81,16 @@ def test_every_public_member_has_a_docstring(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_parameter_is_described(name: str) -> None:
-    value = getattr(tp, name)
+    value = PUBLIC[name]
     if value in (tp.Executable, tp.Module, tp.Bounds, tp.dtype):  # not made by these arguments
         return
     described = re.findall(r"(?m)^    (\w+): ", inspect.getdoc(value) or "")
     assert set(inspect.signature(value).parameters) - {"kwargs"} <= set(described)
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if inspect.isfunction(getattr(tp, n))])
+@pytest.mark.parametrize("name", [n for n in NAMES if inspect.isfunction(PUBLIC[n])])
 def test_functions_say_what_they_raise(name: str) -> None:
-    text = inspect.getdoc(getattr(tp, name)) or ""
+    text = inspect.getdoc(PUBLIC[name]) or ""
     raised = re.findall(r"(?m)^    (Tripy\w+(?:, Tripy\w+)*): ", text)
     assert raised
     assert all(hasattr(tp, kind) for group in raised for kind in group.split(", "))

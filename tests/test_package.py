@@ -25,7 +25,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # Every module imports, at its top level, only from modules before it or from its own row.
 ORDER = (
     "source", "errors", "config", "dtypes", "devices", "shapes", "graph", "signature", "inputs",
-    "printing", "host", "operators", "tensor", "types", "ops", "nn", "engines.base", "structure",
+    "printing", "host", "operators", "tensor", "types", "ops", "random",
+    "nn", "engines.base", "structure",
     "passes", "engines", "evaluate", "verify", "executable", "compile", "__init__", "demo",
     "__main__",
 )  # fmt: skip

@@ -336,7 +336,8 @@ def _missing(
         return []
     names = " and ".join(map(repr, missing))
     text = f"the argument {names} is" if len(missing) == 1 else f"the arguments {names} are"
-    return [_Problem(f"{text} missing", shown, f"add {' and '.join(missing)}")]
+    named = [n if n in positional else f"{n}=…" for n in missing]
+    return [_Problem(f"{text} missing", shown, f"add {' and '.join(named)}")]
 
 
 def _wrong_types(

@@ -19,6 +19,7 @@ from tripy.engines import border
 from tripy.engines.base import Options, Refusal
 from tripy.engines.openvino_nodes import divided_integers
 from tripy.engines.openvino_ops import DTYPES, ROWS, refusal
+from tripy.engines.openvino_random import Threefry
 from tripy.graph import Graph, Node, Value, bind, specialise
 from tripy.shapes import Dim, Size
 
@@ -51,7 +52,9 @@ _SIZE_ROWS: dict[str, Callable[[Any, Any], Any]] = {
 @functools.lru_cache(maxsize=1)
 def core() -> Any:
     """Return the one OpenVINO core of the process."""
-    return ov.Core()
+    result = ov.Core()
+    result.add_extension(Threefry)  # for exported programs that draw numbers
+    return result
 
 
 # --- memory ----------------------------------------------------------------------------------

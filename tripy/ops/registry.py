@@ -39,6 +39,8 @@ def apply(name: str, *inputs: Tensor, **attributes: Any) -> Tensor:
         value.uses += 1
         if value.traced:
             traced = True
+    if not traced and shapes.Dim in map(type, result[1]):
+        traced = True  # the sizes depend on inputs, even if the elements do not
     place = common_device(values) if values else CPU
     return wrap(Value(result[0], result[1], place, node, None, traced, source))
 

@@ -1,22 +1,12 @@
-"""The rows of every public operation, by name."""
+"""The rows of every public operation, by name; every module here has some in ``ROWS``."""
 
 from __future__ import annotations
 
-from ..cases import Row
-from . import (
-    create,
-    elementwise,
-    functions,
-    index,
-    matrix,
-    movement,
-    patterns,
-    reduce,
-    statistics,
-    window,
-)
+import importlib
+import pkgutil
 
-TABLES = (
-    create, elementwise, functions, reduce, statistics, movement, patterns, index, matrix, window,
-)  # fmt: skip
-ROWS: dict[str, Row] = {row.name: row for table in TABLES for row in table.ROWS}
+from ..cases import Row
+
+_NAMES = sorted(module.name for module in pkgutil.iter_modules(__path__))
+_TABLES: list[list[Row]] = [importlib.import_module(f"{__name__}.{name}").ROWS for name in _NAMES]
+ROWS: dict[str, Row] = {row.name: row for table in _TABLES for row in table}
