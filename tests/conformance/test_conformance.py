@@ -15,13 +15,11 @@ from .running import DTYPES, EXCLUSIONS, Exclusion, check, group, groups, refusa
 from .tables import ROWS
 
 #: Public names that are no operations.
-NO_OPERATIONS = frozenset(
-    """
-    floating integer dtype device devices types random config logger __version__ compile Executable
-    InputInfo DimensionInputInfo Bounds NamedDimension Tensor DimensionSize Module Parameter
-    """.split()
-    + [*DTYPES, *(name for name in tp.__all__ if name.startswith("Tripy"))]
-)
+_OTHERS = """
+floating integer dtype device devices types random config logger __version__ compile Executable
+InputInfo DimensionInputInfo Bounds NamedDimension Tensor DimensionSize Module Parameter
+"""
+NO_OPERATIONS = {*DTYPES, *_OTHERS.split(), *(n for n in tp.__all__ if n.startswith("Tripy"))}
 #: What the fast subset runs: each operation in the main dtypes, interpreted and compiled.
 FAST = [(dtype, "eager") for dtype in ("float32", "int32", "bool")] + [("float32", MODES[-1])]
 OPERATIONS = [*tp.__all__, *(f"random.{name}" for name in dir(tp.random))]
