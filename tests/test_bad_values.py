@@ -29,7 +29,9 @@ GOOD: dict[str, Any] = {
     "in_features": 2, "out_features": 3, "num_features": 2, "eps": 1e-5, "min": 1, "opt": 2,
     "max": 3, "value_bounds": (1, 2, 3), "kind": "cpu", "func": tp.relu, "optimization_level": 3,
     "args": [tp.InputInfo((2,), tp.float32)], "kwargs": {}, "engine": "reference",
-    "precision": "float32", "modules": tp.relu,
+    "precision": "float32", "modules": tp.relu, "descending": True, "k": 1, "largest": False,
+    "return_index": True, "return_inverse": True, "return_counts": True, "updates": 2.0,
+    "reduction": "add",
 }  # fmt: skip
 OWN: dict[str, dict[str, Any]] = {
     **{name: {"input": flags} for name in ("all", "any")},

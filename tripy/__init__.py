@@ -84,6 +84,13 @@ from tripy.ops.movement import reshape as reshape
 from tripy.ops.movement import squeeze as squeeze
 from tripy.ops.movement import transpose as transpose
 from tripy.ops.movement import unsqueeze as unsqueeze
+from tripy.ops.order import argsort as argsort
+from tripy.ops.order import cumprod as cumprod
+from tripy.ops.order import cumsum as cumsum
+from tripy.ops.order import nonzero as nonzero
+from tripy.ops.order import sort as sort
+from tripy.ops.order import topk as topk
+from tripy.ops.order import unique as unique
 from tripy.ops.pooling import avgpool as avgpool
 from tripy.ops.pooling import maxpool as maxpool
 from tripy.ops.reduce import all as all
@@ -99,6 +106,7 @@ from tripy.ops.reduce import min as min
 from tripy.ops.reduce import prod as prod
 from tripy.ops.reduce import softmax as softmax
 from tripy.ops.reduce import sum as sum
+from tripy.ops.scatter import scatter as scatter
 from tripy.ops.unary import abs as abs
 from tripy.ops.unary import cos as cos
 from tripy.ops.unary import erf as erf

@@ -61,6 +61,7 @@ from tripy.engines.openvino_nodes import (
     wide,
     wide_integers,
 )
+from tripy.engines.openvino_order import ORDER_ROWS, check_topk
 from tripy.engines.openvino_window import WINDOW_ROWS
 
 __all__ = ["DTYPES", "ROWS", "Context", "Row", "refusal"]
@@ -307,6 +308,8 @@ CHECKS: dict[str, Check] = {
     "avgpool": check_avgpool,
     "matmul": check_matmul,
     "arange": check_arange,
+    "topk": check_topk,
+    "topk_indices": check_topk,
 }
 
 
@@ -402,6 +405,7 @@ TABLE: dict[str, Row] = {
     "matmul": matmul,
     "arange": arange,
     **WINDOW_ROWS,
+    **ORDER_ROWS,
 }
 
 
