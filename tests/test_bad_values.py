@@ -37,6 +37,9 @@ GOOD: dict[str, Any] = {
     "shifts": 1, "upscale_factor": 2,
     "low": 0, "high": 9, "mean": 0.0, "std": 1.0,
     "seed": 1,
+    "descending": True, "k": 1, "largest": False,
+    "return_index": True, "return_inverse": True, "return_counts": True, "updates": 2.0,
+    "reduction": "add",
 }  # fmt: skip
 OWN: dict[str, dict[str, Any]] = {
     **{name: {"input": flags} for name in ("all", "any", "logical_not")},

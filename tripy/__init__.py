@@ -10,16 +10,16 @@ from tripy.devices import devices as devices
 from tripy.dtypes import bfloat16 as bfloat16
 from tripy.dtypes import bool_ as bool
 from tripy.dtypes import dtype as dtype
-from tripy.dtypes import float8 as float8
 from tripy.dtypes import float16 as float16
 from tripy.dtypes import float32 as float32
 from tripy.dtypes import float64 as float64
+from tripy.dtypes import float8 as float8
 from tripy.dtypes import floating as floating
-from tripy.dtypes import int4 as int4
-from tripy.dtypes import int8 as int8
 from tripy.dtypes import int16 as int16
 from tripy.dtypes import int32 as int32
+from tripy.dtypes import int4 as int4
 from tripy.dtypes import int64 as int64
+from tripy.dtypes import int8 as int8
 from tripy.dtypes import integer as integer
 from tripy.dtypes import uint8 as uint8
 from tripy.errors import TripyAttributeError as TripyAttributeError
@@ -40,6 +40,10 @@ from tripy.errors import TripyUnsupportedError as TripyUnsupportedError
 from tripy.errors import TripyValueError as TripyValueError
 from tripy.evaluate import evaluate as _evaluate
 from tripy.executable import Executable as Executable
+from tripy.inputs import Bounds as Bounds
+from tripy.inputs import DimensionInputInfo as DimensionInputInfo
+from tripy.inputs import InputInfo as InputInfo
+from tripy.inputs import NamedDimension as NamedDimension
 from tripy.nn import AvgPool as AvgPool
 from tripy.nn import BatchNorm as BatchNorm
 from tripy.nn import Conv as Conv
@@ -91,6 +95,13 @@ from tripy.ops.movement import reshape as reshape
 from tripy.ops.movement import squeeze as squeeze
 from tripy.ops.movement import transpose as transpose
 from tripy.ops.movement import unsqueeze as unsqueeze
+from tripy.ops.order import argsort as argsort
+from tripy.ops.order import cumprod as cumprod
+from tripy.ops.order import cumsum as cumsum
+from tripy.ops.order import nonzero as nonzero
+from tripy.ops.order import sort as sort
+from tripy.ops.order import topk as topk
+from tripy.ops.order import unique as unique
 from tripy.ops.patterns import diag as diag
 from tripy.ops.patterns import eye as eye
 from tripy.ops.patterns import linspace as linspace
@@ -127,6 +138,7 @@ from tripy.ops.rounding import logical_not as logical_not
 from tripy.ops.rounding import round as round
 from tripy.ops.rounding import sign as sign
 from tripy.ops.rounding import trunc as trunc
+from tripy.ops.scatter import scatter as scatter
 from tripy.ops.selection import atan2 as atan2
 from tripy.ops.selection import clip as clip
 from tripy.ops.selection import logical_and as logical_and
@@ -158,10 +170,6 @@ from tripy.ops.unary import sqrt as sqrt
 from tripy.ops.unary import square as square
 from tripy.ops.unary import tan as tan
 from tripy.ops.unary import tanh as tanh
-from tripy.inputs import Bounds as Bounds
-from tripy.inputs import DimensionInputInfo as DimensionInputInfo
-from tripy.inputs import InputInfo as InputInfo
-from tripy.inputs import NamedDimension as NamedDimension
 from tripy.tensor import DimensionSize as DimensionSize
 from tripy.tensor import Tensor as Tensor
 

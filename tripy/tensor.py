@@ -363,7 +363,7 @@ class Tensor(Operators):
             received=f"an assignment to elements of a tensor of shape "
             f"{shape_text(self._value.shape)}",
             expected="a new tensor",
-            fix="write tensor = tp.where(mask, new, tensor)",
+            fix="write tp.where(mask, new, tensor), or tp.scatter(tensor, dim, index, new)",
         )
 
     # Methods of the same name as a function; the functions hold the documentation.

@@ -129,6 +129,7 @@ def test_exclusions_name_rows_and_reasons() -> None:
 OUTSIDE: dict[str, Any] = {
     "gather": lambda x, i: tp.gather(x, 0, i),
     "take_along_dim": lambda x, i: tp.take_along_dim(x, 0, i),
+    "scatter": lambda x, i: tp.scatter(x, 0, i, 1.0),
     "x[i]": lambda x, i: x[i],
     "x[i, i]": lambda x, i: tp.stack([x, x])[i * 0, i],
 }

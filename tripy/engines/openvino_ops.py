@@ -61,6 +61,7 @@ from tripy.engines.openvino_nodes import (
     wide,
     wide_integers,
 )
+from tripy.engines.openvino_order import ORDER_ROWS, check_topk
 from tripy.engines.openvino_random import RANDOM_ROWS, check_threefry
 from tripy.engines.openvino_window import WINDOW_ROWS
 
@@ -309,6 +310,8 @@ CHECKS: dict[str, Check] = {
     "matmul": check_matmul,
     "arange": check_arange,
     "threefry": check_threefry,
+    "topk": check_topk,
+    "topk_indices": check_topk,
 }
 
 
@@ -405,6 +408,7 @@ TABLE: dict[str, Row] = {
     "arange": arange,
     **WINDOW_ROWS,
     **RANDOM_ROWS,
+    **ORDER_ROWS,
 }
 
 

@@ -85,7 +85,12 @@ def _check_exponent(node: Node, exponent: Any) -> None:
 
 
 # Primitive -> what eager mode checks of the elements of its second input.
-VALUE_CHECKS = {"gather": _check_index, "take_along_dim": _check_index, "pow": _check_exponent}
+VALUE_CHECKS = {
+    "gather": _check_index,
+    "take_along_dim": _check_index,
+    "scatter": _check_index,
+    "pow": _check_exponent,
+}
 
 
 def compute(value: Value) -> None:
