@@ -26,7 +26,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 #: Files that the fast subset leaves out.
-SLOW = ("test_bench.py", "test_demo.py", "test_kernels.py", "test_properties.py")
+SLOW = (
+    "test_bench.py",
+    "test_demo.py",
+    "test_kernels.py",
+    "test_properties.py",
+    "test_property_windows.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
