@@ -29,11 +29,13 @@ GOOD: dict[str, Any] = {
     "in_features": 2, "out_features": 3, "num_features": 2, "eps": 1e-5, "min": 1, "opt": 2,
     "max": 3, "value_bounds": (1, 2, 3), "kind": "cpu", "func": tp.relu, "optimization_level": 3,
     "args": [tp.InputInfo((2,), tp.float32)], "kwargs": {}, "engine": "reference",
-    "precision": "float32", "modules": tp.relu,
+    "precision": "float32", "modules": tp.relu, "output_size": 2, "output_shape": (4, 6),
+    "align_corners": False, "scales": None,
 }  # fmt: skip
 OWN: dict[str, dict[str, Any]] = {
     **{name: {"input": flags} for name in ("all", "any")},
-    **{name: {"input": image} for name in ("maxpool", "avgpool")},
+    **{name: {"input": image} for name in ("maxpool", "avgpool", "adaptive_avgpool")},
+    "resize": {"mode": "linear"},
     "conv": {"input": image, "bias": None},
     "conv_transpose": {"input": image, "weight": tp.ones((2, 4, 3, 3)), "bias": None},
     "matmul": {"other": tp.ones((3, 2))},
@@ -49,7 +51,7 @@ BAD: list[Any] = [
     NotImplemented, (1, -1), ((1, -1), (0, 0)), [matrix, None], [matrix, flags], lambda x: x,
 ]  # fmt: skip
 # Made by other calls, or of functions of NumPy and the user.
-SKIPPED = {"Executable", "Module", "dtype", "Identity"}
+SKIPPED = {"Executable", "Module", "dtype", "Identity", "einsum"}
 HUGE = {("split", "num_split_or_sizes"), ("arange", "start"), ("arange", "stop")}
 
 

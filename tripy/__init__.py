@@ -64,6 +64,7 @@ from tripy.ops.create import ones as ones
 from tripy.ops.create import ones_like as ones_like
 from tripy.ops.create import zeros as zeros
 from tripy.ops.create import zeros_like as zeros_like
+from tripy.ops.einsum import einsum as einsum
 from tripy.ops.elementwise import cast as cast
 from tripy.ops.elementwise import copy as copy
 from tripy.ops.elementwise import maximum as maximum
@@ -84,6 +85,7 @@ from tripy.ops.movement import reshape as reshape
 from tripy.ops.movement import squeeze as squeeze
 from tripy.ops.movement import transpose as transpose
 from tripy.ops.movement import unsqueeze as unsqueeze
+from tripy.ops.pooling import adaptive_avgpool as adaptive_avgpool
 from tripy.ops.pooling import avgpool as avgpool
 from tripy.ops.pooling import maxpool as maxpool
 from tripy.ops.reduce import all as all
@@ -99,6 +101,7 @@ from tripy.ops.reduce import min as min
 from tripy.ops.reduce import prod as prod
 from tripy.ops.reduce import softmax as softmax
 from tripy.ops.reduce import sum as sum
+from tripy.ops.resize import resize as resize
 from tripy.ops.unary import abs as abs
 from tripy.ops.unary import cos as cos
 from tripy.ops.unary import erf as erf
