@@ -39,7 +39,8 @@ GOOD: dict[str, Any] = {
     "seed": 1,
     "descending": True, "k": 1, "largest": False,
     "return_index": True, "return_inverse": True, "return_counts": True, "updates": 2.0,
-    "reduction": "add",
+    "reduction": "add", "output_size": 2, "output_shape": (4, 6), "align_corners": False,
+    "scales": None, "equation": "ij,jk->ik", "operands": [tp.ones((2, 3)), tp.ones((3, 2))],
 }  # fmt: skip
 OWN: dict[str, dict[str, Any]] = {
     **{name: {"input": flags} for name in ("all", "any", "logical_not")},
@@ -49,7 +50,8 @@ OWN: dict[str, dict[str, Any]] = {
     "one_hot": {"input": tp.Tensor([0, 2])},
     "pixel_shuffle": {"input": tp.ones((4, 2, 2))},
     **{name: {"tensor": matrix} for name in ("tril", "triu")},
-    **{name: {"input": image} for name in ("maxpool", "avgpool")},
+    **{name: {"input": image} for name in ("maxpool", "avgpool", "adaptive_avgpool")},
+    "resize": {"mode": "linear"},
     "conv": {"input": image, "bias": None},
     "conv_transpose": {"input": image, "weight": tp.ones((2, 4, 3, 3)), "bias": None},
     "random.randint": {"dtype": tp.int32},
@@ -96,12 +98,15 @@ def good_arguments(name: str) -> dict[str, Any]:
 
 def called(name: str, arguments: dict[str, Any]) -> Any:
     """Call by name; what a variadic parameter takes is given one by one."""
-    function = public(name)
-    kinds = {p.name: p.kind for p in inspect.signature(function).parameters.values()}
-    several = [v for n, v in arguments.items() if kinds[n] is inspect.Parameter.VAR_POSITIONAL]
-    rest = {n: v for n, v in arguments.items() if kinds[n] is not inspect.Parameter.VAR_POSITIONAL}
-    spread = several[0] if several and isinstance(several[0], list) else several
-    return function(*spread, **rest)
+    function, rest = public(name), dict(arguments)
+    parameters = list(inspect.signature(function).parameters.values())
+    kinds = [p.kind for p in parameters]
+    if inspect.Parameter.VAR_POSITIONAL not in kinds:
+        return function(**rest)
+    *before, several = [
+        rest.pop(p.name) for p in parameters[: kinds.index(inspect.Parameter.VAR_POSITIONAL) + 1]
+    ]
+    return function(*before, *(several if isinstance(several, list) else [several]), **rest)
 
 
 def calls(name: str) -> Iterator[tuple[str, Callable[[], Any]]]:

@@ -75,6 +75,7 @@ from tripy.ops.create import ones as ones
 from tripy.ops.create import ones_like as ones_like
 from tripy.ops.create import zeros as zeros
 from tripy.ops.create import zeros_like as zeros_like
+from tripy.ops.einsum import einsum as einsum
 from tripy.ops.elementwise import cast as cast
 from tripy.ops.elementwise import copy as copy
 from tripy.ops.elementwise import maximum as maximum
@@ -109,6 +110,7 @@ from tripy.ops.patterns import meshgrid as meshgrid
 from tripy.ops.patterns import one_hot as one_hot
 from tripy.ops.patterns import tril as tril
 from tripy.ops.patterns import triu as triu
+from tripy.ops.pooling import adaptive_avgpool as adaptive_avgpool
 from tripy.ops.pooling import avgpool as avgpool
 from tripy.ops.pooling import maxpool as maxpool
 from tripy.ops.rearrange import flip as flip
@@ -129,6 +131,7 @@ from tripy.ops.reduce import min as min
 from tripy.ops.reduce import prod as prod
 from tripy.ops.reduce import softmax as softmax
 from tripy.ops.reduce import sum as sum
+from tripy.ops.resize import resize as resize
 from tripy.ops.rounding import ceil as ceil
 from tripy.ops.rounding import floor as floor
 from tripy.ops.rounding import isfinite as isfinite

@@ -349,9 +349,12 @@ def _wrong_types(
     names = _positional(signature, table)
     variadic = _variadic(signature)
     given = [*zip(names, args), *((n, v) for n, v in kwargs.items() if n in table)]
-    if variadic is not None:
-        given += [(variadic, value) for value in args[len(names) :]]
-    return [table[n].problem(v) for n, v in given if not table[n].accepts(v)]
+    found = [table[n].problem(v) for n, v in given if not table[n].accepts(v)]
+    if variadic is None:
+        return found
+    parameter, rest = table[variadic], enumerate(args[len(names) :], len(names))
+    wrong = [(at, value) for at, value in rest if not parameter.accepts(value)]
+    return found + [parameter.problem(value)._replace(argument=(at,)) for at, value in wrong]
 
 
 def _check_dtypes(

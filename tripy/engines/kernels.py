@@ -13,7 +13,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from tripy.engines import order_kernels, random_kernels, window_kernels
+from tripy.engines import order_kernels, random_kernels, resize_kernels, window_kernels
 from tripy.engines.window_kernels import (
     ACCUMULATOR,
     BFLOAT16,
@@ -372,6 +372,7 @@ BODIES: dict[str, Body] = {
     **window_kernels.BODIES,
     **random_kernels.BODIES,
     **order_kernels.BODIES,
+    **resize_kernels.BODIES,
     "cast": _cast,
     "arange": _arange,
     "size": _size,

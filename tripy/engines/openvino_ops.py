@@ -63,6 +63,7 @@ from tripy.engines.openvino_nodes import (
 )
 from tripy.engines.openvino_order import ORDER_ROWS, check_topk
 from tripy.engines.openvino_random import RANDOM_ROWS, check_threefry
+from tripy.engines.openvino_resize import RESIZE_ROWS, check_resize
 from tripy.engines.openvino_window import WINDOW_ROWS
 
 __all__ = ["DTYPES", "ROWS", "Context", "Row", "refusal"]
@@ -312,6 +313,7 @@ CHECKS: dict[str, Check] = {
     "threefry": check_threefry,
     "topk": check_topk,
     "topk_indices": check_topk,
+    "resize": check_resize,
 }
 
 
@@ -409,6 +411,7 @@ TABLE: dict[str, Row] = {
     **WINDOW_ROWS,
     **RANDOM_ROWS,
     **ORDER_ROWS,
+    **RESIZE_ROWS,
 }
 
 

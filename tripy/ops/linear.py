@@ -51,12 +51,14 @@ def _product_work(node: Node) -> float:
 primitive("matmul", _product, _product_work)
 
 
-def _check_matrix_dtype(tensor: Tensor, argument: str) -> None:
+def check_matrix_dtype(tensor: Tensor, argument: errors.ArgumentPath) -> None:
+    """Raise TripyTypeError for a dtype that has no matrix product."""
     kind = tensor.dtype
     if kind in MATRIX:
         return
     small = kind in INTEGERS or kind is dtypes.bool_
-    fix = f"tp.cast({argument}, tp.{'int32' if small else 'float32'})"
+    name = argument if isinstance(argument, str) else "operand"
+    fix = f"tp.cast({name}, tp.{'int32' if small else 'float32'})"
     raise errors.error(
         errors.TripyTypeError,
         f"matrix products are not defined for {kind}.",
@@ -69,7 +71,7 @@ def _check_matrix_dtype(tensor: Tensor, argument: str) -> None:
 
 def _matmul(input: Tensor, other: Tensor, names: tuple[str, str]) -> Tensor:
     for tensor, name in zip((input, other), names):
-        _check_matrix_dtype(tensor, name)
+        check_matrix_dtype(tensor, name)
         if tensor.rank == 0:
             raise shape_error(
                 "a matrix product needs operands of rank 1 or more.",

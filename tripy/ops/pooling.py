@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tripy import errors, shapes
-from tripy.dtypes import NUMERIC
+from tripy import dtypes, errors, shapes
+from tripy.dtypes import FLOATS, NUMERIC
 from tripy.graph import Node, Type, Value, volume
-from tripy.ops.registry import apply, primitive
+from tripy.ops.create import arange
+from tripy.ops.elementwise import cast, minimum, where
+from tripy.ops.movement import unsqueeze
+from tripy.ops.registry import apply, float_group, primitive, shape_error
 from tripy.ops.window import (
     Pairs,
     channels_first,
@@ -18,8 +21,8 @@ from tripy.ops.window import (
     window_ints,
 )
 from tripy.shapes import Size
-from tripy.signature import public
-from tripy.tensor import Tensor
+from tripy.signature import is_integer, public
+from tripy.tensor import Tensor, make_size
 
 
 def _pool_size(size: Size, k: int, s: int, p0: Size, p1: Size, ceil_mode: bool) -> Size:
@@ -163,3 +166,84 @@ def avgpool(
     return apply(
         "avgpool", input, **window, ceil_mode=ceil_mode, count_include_pad=count_include_pad
     )
+
+
+def _check_spatial(input: Value, count: int, argument: str) -> None:
+    if not 1 <= count <= 3 or len(input.shape) != count + 2:
+        is_rank = argument == "input"
+        raise shape_error(
+            f"an input of rank {len(input.shape)} has no 1 to 3 spatial dims."
+            if is_rank
+            else f"output_size has {count} entries for an input of rank {len(input.shape)}.",
+            input,
+            expected="shape (N, C, D1 … DM) with M from 1 to 3, and an int or M ints",
+            fix="add or merge dims with tp.reshape"
+            if is_rank
+            else "give one int per spatial dim, or one int for all",
+            argument=argument,
+        )
+    for dim, size in enumerate(input.shape[2:], 2):
+        if not shapes.holds(1, "<=", size, f"there is nothing to average in dim {dim}"):
+            raise shape_error(
+                f"dim {dim} is empty: there is no average of nothing.",
+                input,
+                expected="at least one element in every spatial dim",
+                fix="leave out empty images",
+                argument="input",
+            )
+
+
+def _window_means(x: Tensor, dim: int, count: int) -> Tensor:
+    """Average ``count`` windows of nearly equal lengths along one dim."""
+    size = x._value.shape[dim]
+    whole, rest = make_size(shapes.floordiv(size, count)), make_size(shapes.mod(size, count))
+    number = arange(count, dtype=dtypes.int32)
+    first = number * whole + number * rest // count
+    last = make_size(size) - first[::-1]  # the windows are symmetric
+    longest = make_size(shapes.floordiv(size - 1, count) + 2)
+    place = unsqueeze(first, 1) + arange(longest, dtype=dtypes.int32)
+    cells = apply("gather", x, minimum(place, make_size(size) - 1), dim=dim)
+    behind = (1,) * (x.rank - dim - 1)
+    inside = place < unsqueeze(last, 1)
+    inside = apply("reshape", inside, shape=(*inside._value.shape, *behind))
+    total = apply("sum", where(inside, cells, 0), dims=(dim + 1,), keepdim=False)
+    return total / apply("reshape", cast(last - first, x.dtype), shape=(count, *behind))
+
+
+@public(input=FLOATS)
+def adaptive_avgpool(input: Tensor, output_size: int | Sequence[int]) -> Tensor:
+    """Return the means of windows that divide every spatial dim as evenly as can be.
+
+    Window i of a dim of D elements covers floor(i * D / O) … ceil((i + 1) * D / O) - 1.
+
+    Args:
+        input: tensor of shape (N, C, D1 … DM), M from 1 to 3; a float dtype.
+        output_size: the spatial sizes of the result, an int or M ints.
+
+    Returns:
+        A tensor of shape (N, C, O1 … OM) and the same dtype.
+
+    Raises:
+        TripyShapeError: for other ranks, or empty spatial dims.
+        TripyTypeError: for other dtypes.
+        TripyValueError: for output sizes below 1.
+
+    Example:
+        >>> tp.adaptive_avgpool(tp.reshape(tp.arange(5), (1, 1, 5)), 2).tolist()
+        [[[1.0, 3.0]]]
+    """
+    value = input._value
+    count = len(value.shape) - 2 if is_integer(output_size) else len(output_size)  # type: ignore[arg-type]
+    _check_spatial(value, count, "input" if is_integer(output_size) else "output_size")
+    spatial, wanted = value.shape[2:], window_ints(output_size, count, "output_size")
+    changed = [dim for dim in range(count) if spatial[dim] != wanted[dim]]
+    if all(wanted[dim] == 1 for dim in changed):
+        dims = tuple(dim + 2 for dim in changed)
+        return apply("mean", input, dims=dims, keepdim=True) if dims else input
+    if all(isinstance(n, int) and n % wanted[d] == 0 for d, n in enumerate(spatial)):
+        steps = tuple(n // w for n, w in zip(spatial, wanted))
+        return avgpool(input, steps, steps)  # type: ignore[arg-type]
+    result = cast(input, dtypes.float32) if float_group(input.dtype) else input
+    for dim in changed:
+        result = _window_means(result, dim + 2, wanted[dim])
+    return cast(result, input.dtype)

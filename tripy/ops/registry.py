@@ -149,7 +149,8 @@ def same_dtypes(values: Sequence[Value], names: Sequence[errors.ArgumentPath]) -
     first = values[0]
     for value, name in zip(values[1:], names[1:]):
         if value.dtype is not first.dtype:
-            shown = name if isinstance(name, str) else f"{name[0]}[{name[1]}]"
+            member = "operand" if len(name) == 1 else f"{name[0]}[{name[-1]}]"
+            shown = name if isinstance(name, str) else member
             raise errors.error(
                 errors.TripyTypeError,
                 f"the dtypes {first.dtype} and {value.dtype} do not mix.",

@@ -52,9 +52,54 @@ OUTER = [
 ]
 VECTORS = case(tp.outer, special(), special(), oracle=np.multiply.outer, has_special=True)
 
+# Equation, shapes.
+
+SUMS: tuple[tuple[Any, ...], ...] = (
+    ("ij,jk->ik", (2, 3), (3, 4)),
+    ("ij,kj", (2, 3), (4, 3)),
+    ("ij,jk->ki", (2, 3), (3, 4)),
+    ("bhqd,bhkd->bhqk", (2, 1, 3, 4), (2, 1, 2, 4)),
+    ("bqhd,bkhd->bhqk", (1, 3, 2, 4), (1, 2, 2, 4)),
+    ("...ij,...jk->...ik", (2, 1, 2, 3), (4, 3, 2)),
+    ("...ij,jk->...ik", (2, 2, 3), (3, 2)),
+    ("i...,...i", (3, 2), (2, 3)),
+    ("ij->ji", (2, 3)),
+    ("ij->", (2, 3)),
+    ("ii", (3, 3)),
+    ("iji->ji", (3, 2, 3)),
+    ("iii", (2, 2, 2)),
+    ("i,j->ij", (2,), (3,)),
+    ("i,j->ji", (2,), (3,)),
+    ("i,i->", (3,), (3,)),
+    ("bi,bi->b", (2, 3), (2, 3)),
+    ("ijk,jk->i", (2, 3, 4), (3, 4)),
+    ("ij,jk->k", (2, 3), (3, 4)),
+    ("a,b,c->cab", (2,), (3,), (2,)),
+    ("ij,jk,kl->il", (2, 3), (3, 4), (4, 2)),
+    ("ab,bc,ac->abc", (2, 3), (3, 4), (2, 4)),
+    ("ij,ij,ij->j", (2, 3), (2, 3), (2, 3)),
+    (" aB , Bc ", (2, 3), (3, 4)),
+    ("->", ()),
+    (",i->i", (), (3,)),
+    ("ij,jk->ik", (2, 0), (0, 3)),
+    ("ij,ij->ij", (0, 3), (0, 3)),
+)
+
+
+def summed(equation: str, *operands: Shape) -> Case:
+    return case(
+        lambda *tensors: tp.einsum(equation, *tensors),
+        *(t(*shape) for shape in operands),
+        oracle=lambda *arrays: np.asarray(np.einsum(equation, *arrays)),
+        label=equation,
+        terms=16,
+    )
+
+
 ROWS: list[Row] = [
     row("matmul", MATRIX, PRODUCTS, scale="absolute"),
     row("@", MATRIX, [*(product(operator.matmul, *pair) for pair in PAIRS), *LISTS],
         scale="absolute"),
+    row("einsum", MATRIX, [summed(*entry) for entry in SUMS], scale="absolute"),
     row("outer", NUMERIC, [*OUTER, VECTORS], ("vec1", "vec2"), exact=True),
 ]  # fmt: skip
