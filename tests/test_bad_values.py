@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,8 @@ GOOD: dict[str, Any] = {
     "in_features": 2, "out_features": 3, "num_features": 2, "eps": 1e-5, "min": 1, "opt": 2,
     "max": 3, "value_bounds": (1, 2, 3), "kind": "cpu", "func": tp.relu, "optimization_level": 3,
     "args": [tp.InputInfo((2,), tp.float32)], "kwargs": {}, "engine": "reference",
-    "precision": "float32", "modules": tp.relu,
+    "precision": "float32", "modules": tp.relu, "path": "good.safetensors", "metadata": {"a": "b"},
+    "infer": lambda *x: ((2,), tp.float32), "attrs": {}, "replace": True, "inputs": [matrix],
 }  # fmt: skip
 OWN: dict[str, dict[str, Any]] = {
     **{name: {"input": flags} for name in ("all", "any")},
@@ -38,6 +40,9 @@ OWN: dict[str, dict[str, Any]] = {
     "conv_transpose": {"input": image, "weight": tp.ones((2, 4, 3, 3)), "bias": None},
     "matmul": {"other": tp.ones((3, 2))},
     "DimensionSize": {"data": 3},
+    "save_safetensors": {"tensors": {"a": matrix}},
+    "register_plugin": {"name": "bad::values"},
+    "plugin": {"name": "good::values"},
     "Bounds": {"min": 1, "opt": 2, "max": 3},
 }
 BAD: list[Any] = [
@@ -69,7 +74,8 @@ NAMES = [name for name in dir(tp) if is_tested(name) and name not in SKIPPED]
 def good_arguments(name: str) -> dict[str, Any]:
     known = GOOD | OWN.get(name, {})
     parameters = inspect.signature(getattr(tp, name)).parameters.values()
-    return {p.name: known[p.name] for p in parameters if p.kind is not p.VAR_POSITIONAL}
+    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return {p.name: known[p.name] for p in parameters if p.kind not in variadic}
 
 
 def calls(name: str) -> Iterator[tuple[str, Callable[[], Any]]]:
@@ -81,6 +87,17 @@ def calls(name: str) -> Iterator[tuple[str, Callable[[], Any]]]:
                 continue
             arguments = good | {parameter: bad}
             yield f"{name}({parameter}={type(bad).__name__})", lambda a=arguments: function(**a)
+
+
+@tp.register_plugin("good::values", infer=GOOD["infer"])
+def ones(*x: Any) -> Any:
+    return np.ones(2, np.float32)
+
+
+@pytest.fixture(autouse=True)
+def _folder_with_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    tp.save_safetensors({"a": matrix}, "good.safetensors")
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -39,6 +39,9 @@ from tripy.errors import TripyUnsupportedError as TripyUnsupportedError
 from tripy.errors import TripyValueError as TripyValueError
 from tripy.evaluate import evaluate as _evaluate
 from tripy.executable import Executable as Executable
+from tripy.interop.safetensors import load_safetensors as load_safetensors
+from tripy.interop.safetensors import save_safetensors as save_safetensors
+from tripy.interop.state_dict import read_state_dict as _read_state_dict
 from tripy.nn import AvgPool as AvgPool
 from tripy.nn import BatchNorm as BatchNorm
 from tripy.nn import Conv as Conv
@@ -84,6 +87,8 @@ from tripy.ops.movement import reshape as reshape
 from tripy.ops.movement import squeeze as squeeze
 from tripy.ops.movement import transpose as transpose
 from tripy.ops.movement import unsqueeze as unsqueeze
+from tripy.ops.plugin import plugin as plugin
+from tripy.ops.plugin import register_plugin as register_plugin
 from tripy.ops.pooling import avgpool as avgpool
 from tripy.ops.pooling import maxpool as maxpool
 from tripy.ops.reduce import all as all
@@ -109,6 +114,8 @@ from tripy.ops.unary import rsqrt as rsqrt
 from tripy.ops.unary import sin as sin
 from tripy.ops.unary import sqrt as sqrt
 from tripy.ops.unary import tanh as tanh
+from tripy.streams import Stream as Stream
+from tripy.streams import default_stream as default_stream
 from tripy.inputs import Bounds as Bounds
 from tripy.inputs import DimensionInputInfo as DimensionInputInfo
 from tripy.inputs import InputInfo as InputInfo

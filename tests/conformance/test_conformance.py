@@ -19,6 +19,7 @@ NO_OPERATIONS = frozenset(
     [*DTYPES, "floating", "integer", "dtype", "device", "devices", "types", "config", "logger"]
     + ["__version__", "compile", "Executable", "InputInfo", "DimensionInputInfo", "Bounds"]
     + ["NamedDimension", "Tensor", "DimensionSize", "Module", "Parameter"]
+    + ["Stream", "default_stream", "register_plugin", "load_safetensors", "save_safetensors"]
     + [name for name in tp.__all__ if name.startswith("Tripy")]
 )
 RUNS = [(name, dtype, mode) for mode in MODES for name, dtype in groups(mode)]

@@ -61,6 +61,7 @@ from tripy.engines.openvino_nodes import (
     wide,
     wide_integers,
 )
+from tripy.engines.openvino_plugin import PLUGIN_CHECKS, PLUGIN_ROWS
 from tripy.engines.openvino_window import WINDOW_ROWS
 
 __all__ = ["DTYPES", "ROWS", "Context", "Row", "refusal"]
@@ -307,6 +308,7 @@ CHECKS: dict[str, Check] = {
     "avgpool": check_avgpool,
     "matmul": check_matmul,
     "arange": check_arange,
+    **PLUGIN_CHECKS,
 }
 
 
@@ -402,6 +404,7 @@ TABLE: dict[str, Row] = {
     "matmul": matmul,
     "arange": arange,
     **WINDOW_ROWS,
+    **PLUGIN_ROWS,
 }
 
 
