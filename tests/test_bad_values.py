@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from operator import attrgetter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,8 @@ GOOD: dict[str, Any] = {
     "return_index": True, "return_inverse": True, "return_counts": True, "updates": 2.0,
     "reduction": "add", "output_size": 2, "output_shape": (4, 6), "align_corners": False,
     "scales": None, "equation": "ij,jk->ik", "operands": [tp.ones((2, 3)), tp.ones((3, 2))],
+    "path": "good.safetensors", "metadata": {"a": "b"},
+    "infer": lambda *x: ((2,), tp.float32), "attrs": {}, "replace": True, "inputs": [matrix],
 }  # fmt: skip
 OWN: dict[str, dict[str, Any]] = {
     **{name: {"input": flags} for name in ("all", "any", "logical_not")},
@@ -57,6 +60,9 @@ OWN: dict[str, dict[str, Any]] = {
     "random.randint": {"dtype": tp.int32},
     "matmul": {"other": tp.ones((3, 2))},
     "DimensionSize": {"data": 3},
+    "save_safetensors": {"tensors": {"a": matrix}},
+    "register_plugin": {"name": "bad::values"},
+    "plugin": {"name": "good::values"},
     "Bounds": {"min": 1, "opt": 2, "max": 3},
 }
 BAD: list[Any] = [
@@ -93,7 +99,7 @@ NAMES = [name for name in EVERYTHING if is_tested(name) and name not in SKIPPED]
 def good_arguments(name: str) -> dict[str, Any]:
     known = GOOD | OWN.get(name, {})
     parameters = inspect.signature(public(name)).parameters.values()
-    return {p.name: known[p.name] for p in parameters}
+    return {p.name: known[p.name] for p in parameters if p.kind is not p.VAR_KEYWORD}
 
 
 def called(name: str, arguments: dict[str, Any]) -> Any:
@@ -118,6 +124,17 @@ def calls(name: str) -> Iterator[tuple[str, Callable[[], Any]]]:
                 continue
             arguments = good | {parameter: bad}
             yield f"{name}({parameter}={type(bad).__name__})", lambda a=arguments: called(name, a)
+
+
+@tp.register_plugin("good::values", infer=GOOD["infer"])
+def ones(*x: Any) -> Any:
+    return np.ones(2, np.float32)
+
+
+@pytest.fixture(autouse=True)
+def _folder_with_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    tp.save_safetensors({"a": matrix}, "good.safetensors")
 
 
 @pytest.mark.parametrize("name", NAMES)

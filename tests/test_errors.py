@@ -63,6 +63,7 @@ def raised(mistake: Mistake) -> Exception:
 def normalised(text: str) -> str:
     """A message without paths, line numbers, tensor numbers and addresses."""
     text = re.sub(r"\S*/(\w+\.py):\d+", r"\1:LINE", text)
+    text = re.sub(r"'/\S+/(\w+\.\w+)'", r"'\1'", text)
     text = re.sub(r"(?s)\n    test_errors\.py:LINE.*", "\n    …", text)  # pytest's own frames
     text = re.sub(r"(?m)^ +\d+ \| ", "  LINE | ", text)
     return re.sub(r"\bt\d+\b", "tN", re.sub(r"0x[0-9a-f]+", "0x…", text))

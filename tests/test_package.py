@@ -27,8 +27,8 @@ ORDER = (
     "source", "errors", "config", "dtypes", "devices", "shapes", "graph", "signature", "inputs",
     "printing", "host", "operators", "tensor", "types", "ops", "random",
     "nn", "engines.base", "structure",
-    "passes", "engines", "evaluate", "verify", "executable", "compile", "__init__", "demo",
-    "__main__",
+    "passes", "engines", "evaluate", "verify", "streams", "executable", "compile", "interop",
+    "__init__", "demo", "__main__",
 )  # fmt: skip
 
 # Public names of the contract.

@@ -44,6 +44,9 @@ from tripy.inputs import Bounds as Bounds
 from tripy.inputs import DimensionInputInfo as DimensionInputInfo
 from tripy.inputs import InputInfo as InputInfo
 from tripy.inputs import NamedDimension as NamedDimension
+from tripy.interop.safetensors import load_safetensors as load_safetensors
+from tripy.interop.safetensors import save_safetensors as save_safetensors
+from tripy.interop.state_dict import read_state_dict as _read_state_dict
 from tripy.nn import AvgPool as AvgPool
 from tripy.nn import BatchNorm as BatchNorm
 from tripy.nn import Conv as Conv
@@ -110,6 +113,8 @@ from tripy.ops.patterns import meshgrid as meshgrid
 from tripy.ops.patterns import one_hot as one_hot
 from tripy.ops.patterns import tril as tril
 from tripy.ops.patterns import triu as triu
+from tripy.ops.plugin import plugin as plugin
+from tripy.ops.plugin import register_plugin as register_plugin
 from tripy.ops.pooling import adaptive_avgpool as adaptive_avgpool
 from tripy.ops.pooling import avgpool as avgpool
 from tripy.ops.pooling import maxpool as maxpool
@@ -173,6 +178,8 @@ from tripy.ops.unary import sqrt as sqrt
 from tripy.ops.unary import square as square
 from tripy.ops.unary import tan as tan
 from tripy.ops.unary import tanh as tanh
+from tripy.streams import Stream as Stream
+from tripy.streams import default_stream as default_stream
 from tripy.tensor import DimensionSize as DimensionSize
 from tripy.tensor import Tensor as Tensor
 

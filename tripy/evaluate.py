@@ -78,12 +78,16 @@ def _is_big(values: Sequence[Value]) -> bool:
 
 def _interpret(order: list[Value]) -> None:
     """Compute in order. Nodes are cut on the way, so what nobody else holds is freed at once."""
+    from tripy.engines.plugin_kernels import forget
     from tripy.engines.reference import compute
 
     order.reverse()
-    with np.errstate(all="ignore"):
-        while order:
-            compute(order.pop())
+    try:
+        with np.errstate(all="ignore"):
+            while order:
+                compute(order.pop())
+    finally:
+        forget()
 
 
 def _run_compiled(wanted: Sequence[Value]) -> None:

@@ -16,6 +16,7 @@ from tripy.graph import Graph, Value, bind, shape_text
 from tripy.host import from_array, is_tensor_like
 from tripy.inputs import DimensionInputInfo, InputInfo
 from tripy.signature import InstanceSignature
+from tripy.streams import Stream, check_stream, default_stream
 from tripy.structure import Slot
 from tripy.tensor import DimensionSize, Tensor, wrap
 from tripy.verify import Report, compare, tolerances
@@ -88,6 +89,7 @@ class Executable:
         engine: name of the engine that runs it.
         device: where it runs and where results are.
         precision: lowest arithmetic used inside for float32 work.
+        stream: the stream of its calls; may be assigned.
         input_infos: leaf name → InputInfo or DimensionInputInfo.
         output_infos: leaf path → InputInfo (of sizes: DimensionInputInfo) of the results.
 
@@ -130,6 +132,7 @@ class Executable:
         self._plan = plan
         self._program = program
         self._options = options
+        self._stream: Stream | None = None
         self.engine = engine
         self._checks = [_Check(leaf, value) for leaf, value in zip(leaves, graph.inputs)]
         self._names = list(parameters.templates)
@@ -144,6 +147,21 @@ class Executable:
     def device(self) -> device:
         """The device that it runs on."""
         return self._options.device
+
+    @property
+    def stream(self) -> Stream:
+        """The stream of its calls; :func:`tripy.default_stream` until another one is assigned.
+
+        Raises:
+            TripyTypeError: for a value that is no Stream.
+            TripyDeviceError: for a stream of another device.
+        """
+        return default_stream(self.device) if self._stream is None else self._stream
+
+    @stream.setter
+    def stream(self, stream: Stream) -> None:
+        check_stream(stream, self.device)
+        self._stream = stream
 
     @property
     def precision(self) -> str:
@@ -284,7 +302,7 @@ class Executable:
         given |= kwargs
         leaves: list[Any] = [None] * len(self._leaves)
         for name, template in self._parameters.templates.items():
-            _extract(template, given[name], name, leaves)
+            structure.extract(template, given[name], name, leaves)
         return leaves
 
     def _check_names(self, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
@@ -399,46 +417,6 @@ _FIX = {"size": "pass an int", "tensor": "wrap numbers and lists in tp.Tensor(�
 
 def _noun(check: _Check) -> str:
     return "size" if isinstance(check.info, DimensionInputInfo) else "tensor"
-
-
-def _extract(template: Any, value: Any, path: str, leaves: list[Any]) -> None:
-    """Put the leaves of an argument into ``leaves`` as its template says."""
-    if isinstance(template, Slot):
-        leaves[template.index] = value
-        return
-    if not structure.is_container(template):
-        return
-    _check_container(template, value, path)
-    members = {key: member for _, key, member in structure.children(value)}
-    for member_path, key, member in structure.children(template, path):
-        needed = [leaf for _, leaf in structure.leaves(member, "") if isinstance(leaf, Slot)]
-        if key in members:
-            _extract(member, members[key], member_path, leaves)
-        elif needed:
-            raise _bad_container(path, f"no {member_path!r}", template)
-
-
-def _check_container(template: Any, value: Any, path: str) -> None:
-    is_sequence = isinstance(template, (list, tuple))
-    fits = isinstance(value, (list, tuple)) if is_sequence else isinstance(value, type(template))
-    if not fits:
-        raise _bad_container(path, errors.describe(value), template)
-    known = {key for _, key, _ in structure.children(template)}
-    unknown = [key for _, key, _ in structure.children(value) if key not in known]
-    if unknown:
-        raise _bad_container(path, f"the unknown member {unknown[0]!r}", template)
-
-
-def _bad_container(path: str, problem: str, template: Any) -> errors.TripyTypeError:
-    members = [member_path for member_path, _ in structure.leaves(template, path)]
-    return errors.error(
-        errors.TripyTypeError,
-        f"the argument {path!r} has another structure.",
-        received=problem,
-        expected=f"a {type(template).__name__} with {', '.join(members) or 'no members'}",
-        fix="pass the structure that args described to tp.compile",
-        argument=structure.keys_of(path),
-    )
 
 
 def _wrong_size(check: _Check, array: Any, received: str, expected: str) -> errors.TripyShapeError:

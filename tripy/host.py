@@ -234,9 +234,10 @@ _CONVERSIONS = {
 
 def _export(data: Any) -> Any:
     """Return the NumPy array of any other array object."""
+    _check_device(data)
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(data, torch.Tensor):
-        data = data.detach()
+        data = data.detach().resolve_neg()  # DLPack would drop a sign that is still to be applied
         for name, bits, kind in _TORCH_BITS:  # types that NumPy does not take through DLPack
             if data.dtype is getattr(torch, name, None):
                 array = _export(data.contiguous().view(getattr(torch, bits)))
@@ -250,6 +251,26 @@ def _export(data: Any) -> Any:
         return np.asarray(data if hasattr(data, "__array__") else memoryview(data))
     except (RuntimeError, TypeError, ValueError) as problem:
         raise _not_a_number(data) from problem
+
+
+_HOST_DEVICES = (1, 3, 11, 13)  # DLPack: cpu, and memory that a cpu shares with cuda and rocm
+
+
+def _check_device(data: Any) -> None:
+    """Raise TripyDeviceError for memory that the host cannot read; nothing moves silently."""
+    try:
+        kind, index = data.__dlpack_device__()
+    except Exception:  # no DLPack, or an array without memory: the export will tell
+        return
+    if kind not in _HOST_DEVICES:
+        raise errors.error(
+            errors.TripyDeviceError,
+            "the array is on a device that is not present here.",
+            received=f"{errors.brief(data)} on DLPack device {(int(kind), int(index))}",
+            expected="an array in the memory of the host",
+            fix="copy it to the host first, for example with array.cpu() or array.get()",
+            culprit=data,
+        )
 
 
 _TORCH_BITS = (
@@ -283,6 +304,8 @@ def to_dlpack(array: Any, kind: dtype, options: dict[str, Any]) -> Any:
             fix="use tensor.numpy(), or tp.cast(tensor, tp.float32) first",
             argument="self",
         )
+    if not array.flags.writeable and "max_version" not in options:
+        array = array.copy()  # older consumers cannot be told to leave the memory as it is
     if kind is dtypes.bfloat16:
         return _as_bfloat16(array.view(np.int16).__dlpack__(**options))
     return array.__dlpack__(**options)

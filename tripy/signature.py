@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from os import PathLike
 from typing import Any, NamedTuple, TypeVar
 
 from tripy import errors
@@ -105,6 +106,8 @@ KINDS: dict[str, Kind] = {
     "Sequence[int]": Kind((), _is_sequence_of(is_integer), "a list or tuple of ints", _ints_fix),
     "Sequence[float]": Kind((), _is_sequence_of(_is_number), "a list or tuple of numbers"),
     "Sequence[Any]": Kind((list, tuple), lambda v: isinstance(v, (list, tuple)), "a list or tuple"),
+    "Callable[..., Any]": Kind((), callable, "a function"),
+    "PathLike[str]": Kind((), lambda v: isinstance(v, PathLike), "a path"),
     "dict[str, Any]": Kind((dict,), lambda v: isinstance(v, dict), "a dict"),
     "Mapping[str, Any]": Kind((dict,), lambda v: isinstance(v, Mapping), "a dict"),
     "IntLike": Kind((int,), lambda v: as_size(v) is not None, "an int or a size"),
@@ -188,6 +191,7 @@ def _checked(function: FunctionT, title: str, dtypes: dict[str, tuple[dtype, ...
     has_self = len(kept) != len(signature.parameters)
     table = {p.name: _parameter(p.name, str(p.annotation), dtypes.get(p.name)) for p in kept}
     variadic = next((table[p.name] for p in kept if p.kind is p.VAR_POSITIONAL), None)
+    keywords = next((table[p.name] for p in kept if p.kind is p.VAR_KEYWORD), None)
     in_order = ([_SELF] if has_self else []) + [
         table[p.name] for p in kept if p.kind is p.POSITIONAL_OR_KEYWORD
     ]
@@ -206,7 +210,7 @@ def _checked(function: FunctionT, title: str, dtypes: dict[str, tuple[dtype, ...
                 if not parameter.accepts(value):
                     ok = False
             for name, value in kwargs.items():
-                known = table.get(name)
+                known = table.get(name, keywords)
                 if known is None or (type(value) not in known.exact and not known.accepts(value)):
                     ok = False
             for value in args[size:]:
@@ -304,10 +308,11 @@ def _unknown(
     kwargs: dict[str, Any],
 ) -> list[_Problem]:
     taken = _positional(signature, table)[: len(args)]
+    takes_all = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
     found = []
     for name, value in kwargs.items():
         shown = f"{name} = {errors.describe(value)}"
-        if name not in table:
+        if name not in table and not takes_all:
             fix = errors.did_you_mean(name, table) or f"remove {name}"
             found.append(_Problem(f"there is no parameter {name!r}", shown, fix, name))
         elif name in taken:
@@ -368,7 +373,7 @@ def _check_dtypes(
         if parameter.dtypes is not None:
             _check_dtype(parameter, value, _api)
     for name, value in kwargs.items():
-        if table[name].dtypes is not None:
+        if name in table and table[name].dtypes is not None:
             _check_dtype(table[name], value, _api)
 
 

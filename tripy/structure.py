@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from tripy import errors
+
 
 class Slot:
     """Stands for leaf number ``index`` in a template."""
@@ -88,4 +90,44 @@ def rebuild(template: Any, values: list[Any]) -> Any:
         return template
     return transform(
         template, "", lambda _, leaf: values[leaf.index] if isinstance(leaf, Slot) else leaf
+    )
+
+
+def extract(template: Any, value: Any, path: str, found: list[Any]) -> None:
+    """Put the leaves of a value into ``found``; TripyTypeError if its template does not fit."""
+    if isinstance(template, Slot):
+        found[template.index] = value
+        return
+    if not is_container(template):
+        return
+    _check_container(template, value, path)
+    members = {key: member for _, key, member in children(value)}
+    for member_path, key, member in children(template, path):
+        needed = [leaf for _, leaf in leaves(member, "") if isinstance(leaf, Slot)]
+        if key in members:
+            extract(member, members[key], member_path, found)
+        elif needed:
+            raise _bad_container(path, f"no {member_path!r}", template)
+
+
+def _check_container(template: Any, value: Any, path: str) -> None:
+    is_sequence = isinstance(template, (list, tuple))
+    fits = isinstance(value, (list, tuple)) if is_sequence else isinstance(value, type(template))
+    if not fits:
+        raise _bad_container(path, errors.describe(value), template)
+    known = {key for _, key, _ in children(template)}
+    unknown = [key for _, key, _ in children(value) if key not in known]
+    if unknown:
+        raise _bad_container(path, f"the unknown member {unknown[0]!r}", template)
+
+
+def _bad_container(path: str, problem: str, template: Any) -> errors.TripyTypeError:
+    members = [member_path for member_path, _ in leaves(template, path)]
+    return errors.error(
+        errors.TripyTypeError,
+        f"the argument {path!r} has another structure.",
+        received=problem,
+        expected=f"a {type(template).__name__} with {', '.join(members) or 'no members'}",
+        fix="pass the structure that args described to tp.compile",
+        argument=keys_of(path),
     )

@@ -13,7 +13,13 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from tripy.engines import order_kernels, random_kernels, resize_kernels, window_kernels
+from tripy.engines import (
+    order_kernels,
+    plugin_kernels,
+    random_kernels,
+    resize_kernels,
+    window_kernels,
+)
 from tripy.engines.window_kernels import (
     ACCUMULATOR,
     BFLOAT16,
@@ -373,6 +379,7 @@ BODIES: dict[str, Body] = {
     **random_kernels.BODIES,
     **order_kernels.BODIES,
     **resize_kernels.BODIES,
+    **plugin_kernels.BODIES,
     "cast": _cast,
     "arange": _arange,
     "size": _size,

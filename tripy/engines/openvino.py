@@ -90,6 +90,7 @@ class _Builder:
         self.graph = graph
         self.nodes: dict[int, Any] = {}
         self.sizes: dict[Size, Any] = {}
+        self.made: dict[Any, list[Any]] = {}
         self.parameters = [self._parameter(value) for value in graph.inputs]
         self.keep: list[Any] = []  # memory that constants share
 
@@ -257,6 +258,8 @@ class OpenVINOProgram:
         self._options = options
         try:
             self._compiled = core().compile_model(builder.build(), "CPU", _settings(options))
+        except errors.TripyException:
+            raise
         except _FAILURES as problem:
             raise _failure("build the program", problem) from problem
         self._requests: deque[Any] = deque()

@@ -59,6 +59,8 @@ EXPONENT_BITS = {"int8": 7, "uint8": 8, "int16": 15, "int32": 31}
 class Context(Protocol):
     """What a row may ask of the engine: sizes, which may be symbolic, as nodes."""
 
+    made: dict[Any, list[Output]]  # nodes of plugins, by call
+
     def size(self, dim: Any) -> Output:
         """Rank-0 int64 node of one size."""
 

@@ -62,6 +62,7 @@ from tripy.engines.openvino_nodes import (
     wide_integers,
 )
 from tripy.engines.openvino_order import ORDER_ROWS, check_topk
+from tripy.engines.openvino_plugin import PLUGIN_CHECKS, PLUGIN_ROWS
 from tripy.engines.openvino_random import RANDOM_ROWS, check_threefry
 from tripy.engines.openvino_resize import RESIZE_ROWS, check_resize
 from tripy.engines.openvino_window import WINDOW_ROWS
@@ -314,6 +315,7 @@ CHECKS: dict[str, Check] = {
     "topk": check_topk,
     "topk_indices": check_topk,
     "resize": check_resize,
+    **PLUGIN_CHECKS,
 }
 
 
@@ -412,6 +414,7 @@ TABLE: dict[str, Row] = {
     **RANDOM_ROWS,
     **ORDER_ROWS,
     **RESIZE_ROWS,
+    **PLUGIN_ROWS,
 }
 
 

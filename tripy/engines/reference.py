@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tripy import dtypes, errors, shapes
+from tripy.engines import plugin_kernels
 from tripy.engines.base import Options, Refusal
 from tripy.engines.kernels import BODIES
 from tripy.graph import Graph, Node, Value, bind
@@ -28,6 +29,8 @@ def run_node(node: Node, inputs: Sequence[Any], sizes: Mapping[str, int] | None)
         if node.primitive.name in ("gather", "take_along_dim"):
             attributes["clamp"] = True
     body = BODIES[node.primitive.name]
+    if node.primitive.name == "plugin":  # its errors are the user's own
+        return plugin_kernels.noted(body, node, inputs, attributes, shape)
     try:
         return body(inputs, attributes, shape, dtypes.to_numpy(node.dtype))  # type: ignore[arg-type]
     except MemoryError as problem:
@@ -102,16 +105,19 @@ def compute(value: Value) -> None:
 
 def run(values: Iterable[Value], known: dict[int, Any], sizes: Mapping[str, int] | None) -> None:
     """Compute values in topological order; results are added to ``known`` by id."""
-    with np.errstate(all="ignore"):
-        for value in values:
-            key = id(value)
-            if key in known:
-                continue
-            node, data = value.node, value.data  # in this order: other threads set data first
-            if data is not None or node is None:
-                known[key] = data
-                continue
-            known[key] = run_node(node, [known[id(i)] for i in node.inputs], sizes)
+    try:
+        with np.errstate(all="ignore"):
+            for value in values:
+                key = id(value)
+                if key in known:
+                    continue
+                node, data = value.node, value.data  # in this order: other threads set data first
+                if data is not None or node is None:
+                    known[key] = data
+                    continue
+                known[key] = run_node(node, [known[id(i)] for i in node.inputs], sizes)
+    finally:
+        plugin_kernels.forget()
 
 
 class ReferenceProgram:

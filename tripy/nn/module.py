@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
+from os import PathLike
 from typing import Any
 
 from tripy import dtypes, errors, printing
@@ -12,7 +13,7 @@ from tripy.graph import Value, shape_text, volume
 from tripy.ops.create import arange
 from tripy.ops.movement import reshape
 from tripy.signature import InstanceSignature, call_text, public
-from tripy.tensor import Tensor, wrap
+from tripy.tensor import HOOKS, Tensor, wrap
 
 
 class Parameter(Tensor):
@@ -206,14 +207,17 @@ class Module:
 
     @public("Module.load_state_dict")
     def load_state_dict(
-        self, state_dict: Mapping[str, Any], strict: bool = True
+        self, state_dict: Mapping[str, Any] | str | PathLike[str], strict: bool = True
     ) -> tuple[set[str], set[str]]:
         """Put values in the place of the parameters of the same names.
 
-        Everything is checked before anything changes.
+        Everything is checked before anything changes. Files of torch are read without torch, and
+        nothing in them is executed; only tensors count, also below one key such as
+        ``"state_dict"``. Files are mapped into memory, and weights are read when they are used.
 
         Args:
-            state_dict: name → Tensor, or anything :class:`tripy.Tensor` accepts.
+            state_dict: name → Tensor, or anything :class:`tripy.Tensor` accepts; or the path of a
+                ``.safetensors`` file, or of a ``.pt``, ``.pth`` or ``.bin`` file of ``torch.save``.
             strict: whether missing and unexpected names are errors.
 
         Returns:
@@ -223,15 +227,19 @@ class Module:
             TripyStateDictError: for mismatched shapes or dtypes, and with ``strict`` for missing
                 or unexpected names; it lists all of them, and the module is unchanged.
             TripyTypeError: for a value that no tensor can be made of.
+            TripyValueError: for a path with another suffix.
+            TripyFileError: for a file that is damaged, foreign, or holds more than tensors.
 
         Example:
             >>> layer = tp.Linear(2, 1, bias=False)
             >>> layer.load_state_dict({"weight": np.ones((1, 2), np.float32)})
             (set(), set())
         """
+        is_path = not isinstance(state_dict, Mapping)
+        state: Any = HOOKS["read_state_dict"](state_dict) if is_path else state_dict
         slots = {name: (value, box, key) for name, value, box, key in self._slots()}
-        missing, unexpected = set(slots) - set(state_dict), set(state_dict) - set(slots)
-        values = {n: _as_parameter(n, state_dict[n]) for n in slots if n in state_dict}
+        missing, unexpected = set(slots) - set(state), set(state) - set(slots)
+        values = {n: _as_parameter(n, state[n]) for n in slots if n in state}
         mismatched = [
             (name, _type_text(value), _type_text(slots[name][0]))
             for name, value in values.items()
