@@ -25,10 +25,9 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # Every module imports, at its top level, only from modules before it or from its own row.
 ORDER = (
     "source", "errors", "config", "dtypes", "devices", "shapes", "graph", "signature", "inputs",
-    "printing", "host", "operators", "tensor", "types", "ops", "random",
-    "nn", "engines.base", "structure",
-    "passes", "engines", "evaluate", "verify", "streams", "executable", "compile", "interop",
-    "__init__", "demo", "__main__",
+    "printing", "host", "operators", "tensor", "types", "ops", "random", "nn", "engines.base",
+    "structure", "passes", "engines", "evaluate", "verify", "streams", "calls", "executable",
+    "compile", "interop", "__init__", "demo", "__main__",
 )  # fmt: skip
 
 # Public names of the contract.

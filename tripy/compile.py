@@ -9,11 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tripy import devices, dtypes, errors, passes, shapes, structure
+from tripy.calls import InputLeaf
 from tripy.config import config
 from tripy.devices import device
 from tripy.dtypes import dtype
 from tripy.engines import base
-from tripy.executable import Executable, InputLeaf, Parameters, output_plan
+from tripy.executable import Executable, Parameters, output_plan
 from tripy.graph import Graph, Value, shape_text
 from tripy.inputs import DimensionInputInfo, InputInfo
 from tripy.nn.module import Module

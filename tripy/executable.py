@@ -8,25 +8,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tripy import dtypes, errors, shapes, structure
-from tripy.config import config
+from tripy import errors, shapes, structure
+from tripy.calls import InputLeaf, Inputs
 from tripy.devices import device
 from tripy.engines.base import Options, Program
-from tripy.graph import Graph, Value, bind, shape_text
-from tripy.host import from_array, is_tensor_like
+from tripy.graph import Graph, Value, shape_text
 from tripy.inputs import DimensionInputInfo, InputInfo
 from tripy.signature import InstanceSignature
 from tripy.streams import Stream, check_stream, default_stream
 from tripy.structure import Slot
 from tripy.tensor import DimensionSize, Tensor, wrap
 from tripy.verify import Report, compare, tolerances
-
-
-class InputLeaf(NamedTuple):
-    """One described input: its path, such as ``x`` or ``batch.images[0]``, and description."""
-
-    path: str
-    info: InputInfo | DimensionInputInfo
 
 
 class Parameters(NamedTuple):
@@ -62,20 +54,6 @@ def output_plan(graph: Graph) -> OutputPlan:
             sources.append(("program", positions[id(value)]))
     inner = Graph.build(graph.inputs, computed, graph.conditions, graph.names, graph.symbols)
     return OutputPlan(inner, sources)
-
-
-class _Check:
-    """The expected dtype and sizes of one input."""
-
-    __slots__ = ("dtype", "info", "numpy", "path", "shape", "symbols")
-
-    def __init__(self, leaf: InputLeaf, value: Value) -> None:
-        self.path, self.info = leaf
-        self.dtype = value.dtype
-        self.numpy = dtypes.to_numpy(value.dtype)
-        self.shape = value.shape if shapes.is_static(value.shape) else None
-        names = [next(iter(shapes.symbols(s)), None) for s in value.shape]
-        self.symbols = [(i, name) for i, name in enumerate(names) if name]
 
 
 class Executable:
@@ -125,7 +103,6 @@ class Executable:
         options: Options,
     ) -> None:
         self._parameters = parameters
-        self._leaves = list(leaves)
         self._template = template
         self._paths = list(paths)
         self._graph = graph
@@ -134,11 +111,10 @@ class Executable:
         self._options = options
         self._stream: Stream | None = None
         self.engine = engine
-        self._checks = [_Check(leaf, value) for leaf, value in zip(leaves, graph.inputs)]
+        self._inputs = Inputs(leaves, graph, options.device)
         self._names = list(parameters.templates)
         in_order = [t.index for t in parameters.templates.values() if isinstance(t, Slot)]
         self._is_flat = parameters.is_flat and in_order == list(range(len(leaves)))
-        self._dynamic = bool(graph.symbols) or bool(graph.conditions)
         self._outputs = [(v.dtype, v.device) for v in graph.outputs]
         kinds = [position for kind, position in plan.sources if kind == "program"]
         self._direct = kinds == list(range(len(plan.sources)))
@@ -171,7 +147,7 @@ class Executable:
     @property
     def input_infos(self) -> dict[str, InputInfo | DimensionInputInfo]:
         """Leaf name → description, in the order of the parameters."""
-        return {leaf.path: leaf.info for leaf in self._leaves}
+        return {leaf.path: leaf.info for leaf in self._inputs.leaves}
 
     @property
     def output_infos(self) -> dict[str, InputInfo | DimensionInputInfo]:
@@ -191,7 +167,7 @@ class Executable:
     def _annotation(self, template: Any) -> type:
         if not isinstance(template, Slot):
             return type(template)
-        is_size = isinstance(self._leaves[template.index].info, DimensionInputInfo)
+        is_size = isinstance(self._inputs.leaves[template.index].info, DimensionInputInfo)
         return DimensionSize if is_size else Tensor
 
     def _call_parameters_(self) -> tuple[str, ...]:
@@ -206,7 +182,7 @@ class Executable:
         settings = f"engine={self.engine}, device={self.device}, precision={self.precision}"
         lines.append(f"    {settings}")
         shown: set[str] = set()
-        for leaf, value in zip(self._leaves, self._graph.inputs):
+        for leaf, value in zip(self._inputs.leaves, self._graph.inputs):
             lines.append(f"    {leaf.path}: {_value_text(leaf.info, value, shown)}")
         for path, value in zip(self._paths, self._graph.outputs):
             lines.append(f"    {path}: {value.dtype} {shape_text(value.shape)}")
@@ -259,24 +235,11 @@ class Executable:
 
     def _buffers(self, args: Sequence[Any], kwargs: dict[str, Any]) -> list[Any]:
         """Return the checked buffers of a call, one per input of the graph."""
-        if self._is_flat and not kwargs and len(args) == len(self._checks):
+        if self._is_flat and not kwargs and len(args) == len(self._names):
             leaves: Sequence[Any] = args
         else:
             leaves = self._bind(args, kwargs)
-        buffers = []
-        for check, leaf in zip(self._checks, leaves):
-            if (
-                type(leaf) is np.ndarray
-                and leaf.shape == check.shape
-                and leaf.dtype is check.numpy
-                and leaf.flags.c_contiguous
-            ):
-                buffers.append(leaf)
-            else:
-                buffers.append(self._buffer(check, leaf))
-        if self._dynamic:
-            self._check_sizes(buffers)
-        return buffers
+        return self._inputs.buffers(leaves)
 
     def _run(self, program: Program | None, buffers: Sequence[Any]) -> list[Any]:
         results = program(buffers) if program is not None else []
@@ -300,7 +263,7 @@ class Executable:
         given = dict(zip(self._names, args))
         self._check_names(args, kwargs)
         given |= kwargs
-        leaves: list[Any] = [None] * len(self._leaves)
+        leaves: list[Any] = [None] * len(self._inputs.leaves)
         for name, template in self._parameters.templates.items():
             structure.extract(template, given[name], name, leaves)
         return leaves
@@ -330,126 +293,6 @@ class Executable:
             fix=f"add {' and '.join(missing)}" if missing else "remove what is too much",
             argument=next((place for _, place in problems if place), None),
         )
-
-    def _buffer(self, check: _Check, leaf: Any) -> Any:
-        """Return the checked host buffer of one input."""
-        if isinstance(leaf, Tensor):
-            if leaf.device != self.device:
-                raise errors.error(
-                    errors.TripyDeviceError,
-                    f"the input {check.path!r} is on another device.",
-                    received=str(leaf.device),
-                    expected=str(self.device),
-                    fix=f"tp.copy(tensor, {str(self.device)!r})",
-                    argument=structure.keys_of(check.path),
-                )
-            array = leaf._elements()
-        elif isinstance(check.info, DimensionInputInfo) and shapes.as_size(leaf) is not None:
-            array = np.array(leaf, np.int32)
-        elif is_tensor_like(leaf) and not isinstance(leaf, (bool, int, float, list, tuple)):
-            array = from_array(leaf)
-        else:
-            raise errors.error(
-                errors.TripyTypeError,
-                f"the input {check.path!r} is no {_noun(check)}.",
-                received=errors.describe(leaf),
-                expected=_EXPECTED[_noun(check)],
-                fix=_FIX[_noun(check)],
-                argument=structure.keys_of(check.path),
-            )
-        if config.enable_input_validation:
-            self._check_leaf(check, array)
-        return array if array.flags.c_contiguous else np.ascontiguousarray(array)
-
-    def _check_leaf(self, check: _Check, array: Any) -> None:
-        if array.dtype != check.numpy:
-            raise errors.error(
-                errors.TripyTypeError,
-                f"the input {check.path!r} has another dtype.",
-                received=str(dtypes.from_numpy(array.dtype) or array.dtype),
-                expected=str(check.dtype),
-                fix=f"convert it first: tp.cast({check.path}, tp.{check.dtype})",
-                argument=structure.keys_of(check.path),
-            )
-        bounds = _bounds_of(check.info)
-        if array.ndim != len(bounds):
-            received = f"shape {array.shape} of rank {array.ndim}"
-            raise _wrong_size(check, array, received, f"rank {len(bounds)}")
-        for dim, (low, high) in enumerate(bounds):
-            if not low <= array.shape[dim] <= high:
-                received = f"size {array.shape[dim]} in dim {dim} of shape {array.shape}"
-                expected = str(low) if low == high else f"{low} … {high}"
-                raise _wrong_size(check, array, received, expected)
-        if isinstance(check.info, DimensionInputInfo):
-            b = check.info.value_bounds
-            if not b.min[0] <= int(array) <= b.max[0]:
-                raise _wrong_size(check, array, str(int(array)), f"{b.min[0]} … {b.max[0]}")
-
-    def _check_sizes(self, buffers: Sequence[Any]) -> None:
-        """Check equal names and the conditions that tracing left open."""
-        seen: dict[str, tuple[int, str]] = {}
-        for check, array in zip(self._checks, buffers):
-            for dim, name in check.symbols:
-                size = array.shape[dim]
-                if seen.setdefault(name, (size, check.path))[0] != size:
-                    raise errors.error(
-                        errors.TripyShapeError,
-                        f"the dimension {name!r} has two sizes in one call.",
-                        received=f"{seen[name][0]} in {seen[name][1]!r}, {size} in {check.path!r}",
-                        expected="one size",
-                        fix=f"pass inputs whose {name} agrees, or compile with two names",
-                        argument=structure.keys_of(check.path),
-                    )
-        if not self._graph.conditions:
-            return
-        values = bind(self._graph.symbols, [a.shape for a in buffers], buffers)
-        for condition in self._graph.conditions:
-            if not condition.holds(values):
-                raise _broken_condition(condition, values)
-
-
-_EXPECTED = {
-    "size": "an int or a tp.DimensionSize",
-    "tensor": "a Tensor, a NumPy array or a DLPack object",
-}
-_FIX = {"size": "pass an int", "tensor": "wrap numbers and lists in tp.Tensor(…)"}
-
-
-def _noun(check: _Check) -> str:
-    return "size" if isinstance(check.info, DimensionInputInfo) else "tensor"
-
-
-def _wrong_size(check: _Check, array: Any, received: str, expected: str) -> errors.TripyShapeError:
-    return errors.error(
-        errors.TripyShapeError,
-        f"the input {check.path!r} does not fit its description.",
-        received=received,
-        expected=expected,
-        fix=f"pass such a {_noun(check)}, or compile with other bounds than {check.info}",
-        argument=structure.keys_of(check.path),
-    )
-
-
-def _broken_condition(
-    condition: shapes.Condition, values: dict[str, int]
-) -> errors.TripyShapeError:
-    left, right = (shapes.evaluate(s, values) for s in (condition.left, condition.right))
-    sizes = {str(condition.left): left, str(condition.right): right} | values
-    shown = (f"{size} = {value}" for size, value in sizes.items() if size != str(value))
-    return errors.error(
-        errors.TripyShapeError,
-        f"{condition.message}.",
-        received=", ".join(shown),
-        expected=f"{condition.left} {condition.relation} {condition.right}",
-        fix="pass inputs whose sizes fit together",
-        source=condition.source,
-    )
-
-
-def _bounds_of(info: InputInfo | DimensionInputInfo) -> list[tuple[int, int]]:
-    if isinstance(info, DimensionInputInfo):
-        return []
-    return list(zip(info.shape_bounds.min, info.shape_bounds.max))
 
 
 def _info_of(value: Value) -> InputInfo | DimensionInputInfo:

@@ -1,0 +1,185 @@
+"""What a call of an Executable must be given, and the buffers that it becomes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tripy import dtypes, errors, shapes, structure
+from tripy.config import config
+from tripy.devices import device
+from tripy.graph import Graph, Value, bind
+from tripy.host import from_array, is_tensor_like
+from tripy.inputs import DimensionInputInfo, InputInfo
+from tripy.tensor import Tensor
+
+
+class InputLeaf(NamedTuple):
+    """One described input: its path, such as ``x`` or ``batch.images[0]``, and description."""
+
+    path: str
+    info: InputInfo | DimensionInputInfo
+
+
+class _Check:
+    """The expected dtype and sizes of one input."""
+
+    __slots__ = ("dtype", "info", "numpy", "path", "shape", "symbols")
+
+    def __init__(self, leaf: InputLeaf, value: Value) -> None:
+        self.path, self.info = leaf
+        self.dtype = value.dtype
+        self.numpy = dtypes.to_numpy(value.dtype)
+        self.shape = value.shape if shapes.is_static(value.shape) else None
+        names = [next(iter(shapes.symbols(s)), None) for s in value.shape]
+        self.symbols = [(i, name) for i, name in enumerate(names) if name]
+
+
+class Inputs:
+    """The inputs of an Executable; checks the leaves of a call."""
+
+    def __init__(self, leaves: Sequence[InputLeaf], graph: Graph, place: device) -> None:
+        self.leaves = list(leaves)
+        self.device = place
+        self._graph = graph
+        self._checks = [_Check(leaf, value) for leaf, value in zip(leaves, graph.inputs)]
+        self._dynamic = bool(graph.symbols) or bool(graph.conditions)
+
+    def buffers(self, leaves: Sequence[Any]) -> list[Any]:
+        """Return the checked buffers of a call, one per input of the graph."""
+        found = []
+        for check, leaf in zip(self._checks, leaves):
+            if (
+                type(leaf) is np.ndarray
+                and leaf.shape == check.shape
+                and leaf.dtype is check.numpy
+                and leaf.flags.c_contiguous
+            ):
+                found.append(leaf)
+            else:
+                found.append(self._buffer(check, leaf))
+        if self._dynamic:
+            self._check_sizes(found)
+        return found
+
+    def _buffer(self, check: _Check, leaf: Any) -> Any:
+        """Return the checked host buffer of one input."""
+        if isinstance(leaf, Tensor):
+            if leaf.device != self.device:
+                raise errors.error(
+                    errors.TripyDeviceError,
+                    f"the input {check.path!r} is on another device.",
+                    received=str(leaf.device),
+                    expected=str(self.device),
+                    fix=f"tp.copy(tensor, {str(self.device)!r})",
+                    argument=structure.keys_of(check.path),
+                )
+            array = leaf._elements()
+        elif isinstance(check.info, DimensionInputInfo) and shapes.as_size(leaf) is not None:
+            array = np.array(leaf, np.int32)
+        elif is_tensor_like(leaf) and not isinstance(leaf, (bool, int, float, list, tuple)):
+            array = from_array(leaf)
+        else:
+            raise errors.error(
+                errors.TripyTypeError,
+                f"the input {check.path!r} is no {_noun(check)}.",
+                received=errors.describe(leaf),
+                expected=_EXPECTED[_noun(check)],
+                fix=_FIX[_noun(check)],
+                argument=structure.keys_of(check.path),
+            )
+        if config.enable_input_validation:
+            self._check_leaf(check, array)
+        return array if array.flags.c_contiguous else np.ascontiguousarray(array)
+
+    def _check_leaf(self, check: _Check, array: Any) -> None:
+        if array.dtype != check.numpy:
+            raise errors.error(
+                errors.TripyTypeError,
+                f"the input {check.path!r} has another dtype.",
+                received=str(dtypes.from_numpy(array.dtype) or array.dtype),
+                expected=str(check.dtype),
+                fix=f"convert it first: tp.cast({check.path}, tp.{check.dtype})",
+                argument=structure.keys_of(check.path),
+            )
+        bounds = _bounds_of(check.info)
+        if array.ndim != len(bounds):
+            received = f"shape {array.shape} of rank {array.ndim}"
+            raise _wrong_size(check, array, received, f"rank {len(bounds)}")
+        for dim, (low, high) in enumerate(bounds):
+            if not low <= array.shape[dim] <= high:
+                received = f"size {array.shape[dim]} in dim {dim} of shape {array.shape}"
+                expected = str(low) if low == high else f"{low} … {high}"
+                raise _wrong_size(check, array, received, expected)
+        if isinstance(check.info, DimensionInputInfo):
+            b = check.info.value_bounds
+            if not b.min[0] <= int(array) <= b.max[0]:
+                raise _wrong_size(check, array, str(int(array)), f"{b.min[0]} … {b.max[0]}")
+
+    def _check_sizes(self, buffers: Sequence[Any]) -> None:
+        """Check equal names and the conditions that tracing left open."""
+        seen: dict[str, tuple[int, str]] = {}
+        for check, array in zip(self._checks, buffers):
+            for dim, name in check.symbols:
+                size = array.shape[dim]
+                if seen.setdefault(name, (size, check.path))[0] != size:
+                    raise errors.error(
+                        errors.TripyShapeError,
+                        f"the dimension {name!r} has two sizes in one call.",
+                        received=f"{seen[name][0]} in {seen[name][1]!r}, {size} in {check.path!r}",
+                        expected="one size",
+                        fix=f"pass inputs whose {name} agrees, or compile with two names",
+                        argument=structure.keys_of(check.path),
+                    )
+        if not self._graph.conditions:
+            return
+        values = bind(self._graph.symbols, [a.shape for a in buffers], buffers)
+        for condition in self._graph.conditions:
+            if not condition.holds(values):
+                raise _broken_condition(condition, values)
+
+
+_EXPECTED = {
+    "size": "an int or a tp.DimensionSize",
+    "tensor": "a Tensor, a NumPy array or a DLPack object",
+}
+_FIX = {"size": "pass an int", "tensor": "wrap numbers and lists in tp.Tensor(…)"}
+
+
+def _noun(check: _Check) -> str:
+    return "size" if isinstance(check.info, DimensionInputInfo) else "tensor"
+
+
+def _wrong_size(check: _Check, array: Any, received: str, expected: str) -> errors.TripyShapeError:
+    return errors.error(
+        errors.TripyShapeError,
+        f"the input {check.path!r} does not fit its description.",
+        received=received,
+        expected=expected,
+        fix=f"pass such a {_noun(check)}, or compile with other bounds than {check.info}",
+        argument=structure.keys_of(check.path),
+    )
+
+
+def _broken_condition(
+    condition: shapes.Condition, values: dict[str, int]
+) -> errors.TripyShapeError:
+    left, right = (shapes.evaluate(s, values) for s in (condition.left, condition.right))
+    sizes = {str(condition.left): left, str(condition.right): right} | values
+    shown = (f"{size} = {value}" for size, value in sizes.items() if size != str(value))
+    return errors.error(
+        errors.TripyShapeError,
+        f"{condition.message}.",
+        received=", ".join(shown),
+        expected=f"{condition.left} {condition.relation} {condition.right}",
+        fix="pass inputs whose sizes fit together",
+        source=condition.source,
+    )
+
+
+def _bounds_of(info: InputInfo | DimensionInputInfo) -> list[tuple[int, int]]:
+    if isinstance(info, DimensionInputInfo):
+        return []
+    return list(zip(info.shape_bounds.min, info.shape_bounds.max))
