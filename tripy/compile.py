@@ -24,7 +24,7 @@ from tripy.structure import Slot
 from tripy.tensor import DimensionSize, Tensor, is_tensor_like, make_size, wrap
 
 _logger = logging.getLogger("tripy.compile")
-_PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
+PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
 
 
 class _Trace:
@@ -311,13 +311,13 @@ def _options(
         )
     name = precision.name if isinstance(precision, dtypes.dtype) else precision
     name = "float32" if name is None else name
-    if name not in _PRECISIONS:
+    if name not in PRECISIONS:
         raise errors.error(
             errors.TripyValueError,
             f"there is no precision {name!r}.",
             received=repr(precision),
-            expected=errors.one_of(map(repr, _PRECISIONS)),
-            fix=errors.did_you_mean(name, _PRECISIONS) or "leave it out for full float32",
+            expected=errors.one_of(map(repr, PRECISIONS)),
+            fix=errors.did_you_mean(name, PRECISIONS) or "leave it out for full float32",
             argument="precision",
         )
     place = devices.require(device) if device is not None else devices.default_device()

@@ -26,6 +26,7 @@ from tripy.source import (
 from tripy.source import Source as Source
 from tripy.source import capture as capture
 from tripy.source import location as location
+from tripy.source import place_of as place_of
 
 
 class TripyException(Exception):

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
+from os import PathLike
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from tripy import errors, shapes, structure
+from tripy import devices, errors, shapes, structure
 from tripy.calls import InputLeaf, Inputs
 from tripy.devices import device
 from tripy.engines.base import Options, Program
 from tripy.graph import Graph, Value, shape_text
 from tripy.inputs import DimensionInputInfo, InputInfo
-from tripy.signature import InstanceSignature
+from tripy.signature import InstanceSignature, public
 from tripy.streams import Stream, check_stream, default_stream
 from tripy.structure import Slot
 from tripy.tensor import DimensionSize, Tensor, wrap
@@ -232,6 +233,64 @@ class Executable:
             limits = tolerances(kind, self.precision, rtol, atol)
             rows.append(compare(path, x, y, limits))
         return Report(rows)
+
+    @public("Executable.save")
+    def save(self, path: str | PathLike[str], engine_blob: bool = True) -> None:
+        """Write a file that :meth:`load` makes an equal Executable of, on any machine.
+
+        The file holds the graph, its weights and the engine's program, but no code; the suffix
+        ``.tripy`` is customary. It appears only when it is complete.
+
+        Args:
+            path: the file.
+            engine_blob: whether the engine's program is added, which makes loading faster on the
+                same kind of machine.
+
+        Raises:
+            TripyFileError: when the file cannot be written.
+
+        Example:
+            >>> import tempfile
+            >>> exe = tp.compile(tp.relu, args=[tp.InputInfo((2,), tp.float32)])
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     exe.save(folder + "/relu.tripy")
+            ...     tp.Executable.load(folder + "/relu.tripy")(np.array([-1, 1], np.float32))
+            tensor([0.0000, 1.0000], dtype=float32, loc=cpu:0, shape=(2,))
+        """
+        from tripy import saved
+
+        saved.save(self, path, engine_blob)
+
+    @staticmethod
+    @public("Executable.load")
+    def load(
+        path: str | PathLike[str],
+        device: devices.device | str | None = None,
+        engine: str | None = None,
+    ) -> Executable:
+        """Return the Executable of a file that :meth:`save` wrote.
+
+        The engine's program is used where it fits the machine, the engine's version and the
+        settings, and built again, with a warning, where it does not.
+
+        Args:
+            path: the file.
+            device: where it runs; None is the saved device.
+            engine: which engine runs it; None is the saved one.
+
+        Returns:
+            An Executable with equal signature, infos and precision.
+
+        Raises:
+            TripyFileNotFoundError: when there is no such file.
+            TripyFileError: for a file that is damaged, foreign or of a newer format.
+            TripyUnsupportedError: when the engine lacks something that the graph has, or a plugin
+                is not registered.
+            TripyImportError, TripyDeviceError: when the engine or device is not there.
+        """
+        from tripy import saved
+
+        return saved.load(path, device, engine)
 
     def _buffers(self, args: Sequence[Any], kwargs: dict[str, Any]) -> list[Any]:
         """Return the checked buffers of a call, one per input of the graph."""

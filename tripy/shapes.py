@@ -408,11 +408,11 @@ class Condition(NamedTuple):
     def holds(self, values: Mapping[str, int]) -> bool:
         """Whether the relation is true for these sizes."""
         left, right = evaluate(self.left, values), evaluate(self.right, values)
-        return _RELATIONS[self.relation][1](left, right)
+        return RELATIONS[self.relation][1](left, right)
 
 
 # Relation -> (what is known while tracing, what is true for numbers).
-_RELATIONS: dict[str, tuple[Callable[[Size, Size], bool | None], Callable[[int, int], bool]]] = {
+RELATIONS: dict[str, tuple[Callable[[Size, Size], bool | None], Callable[[int, int], bool]]] = {
     "==": (known_equal, lambda a, b: a == b),
     "<=": (known_less_equal, lambda a, b: a <= b),
     "stretches to": (
@@ -440,7 +440,7 @@ def _may_be_one(a: Size, b: Size) -> bool:
 
 def holds(left: Size, relation: str, right: Size, message: str) -> bool:
     """Whether a relation holds; one that only a call can decide is recorded and taken as true."""
-    known = _RELATIONS[relation][0](left, right)
+    known = RELATIONS[relation][0](left, right)
     if known is None:
         conditions = open_conditions.get()
         if conditions is not None:

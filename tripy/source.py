@@ -18,7 +18,18 @@ _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _USER_CODE_INSIDE = _PACKAGE + "demo" + os.sep
 _MAX_FRAMES = 20
 
-Source = tuple[tuple[CodeType, int], ...]
+
+class Place(NamedTuple):
+    """A line of source as a file keeps it."""
+
+    file: str
+    line: int
+    function: str
+    text: str
+
+
+Frame = tuple[CodeType, int]
+Source = tuple[Frame | Place, ...]
 Path = tuple[str | int, ...]  # a parameter or a position, then keys inside the argument
 ArgumentPath = str | Path
 NOTHING = object()
@@ -314,7 +325,7 @@ def _element(node: ast.AST | None, path: Path) -> ast.AST | None:
     return node
 
 
-def _argument_span(place: tuple[CodeType, int], span: _Span, path: Path, api: Api) -> _Span:
+def _argument_span(place: Frame, span: _Span, path: Path, api: Api) -> _Span:
     """Narrow the span of a call to one of its arguments, where that can be found."""
     code, last_instruction = place
     node = _node_at(code.co_filename, span)
@@ -354,18 +365,27 @@ def _excerpt(filename: str, span: _Span) -> list[str]:
     return [number + text.strip(), margin + _gap(before) + "^" * max(1, len(_gap(marked)))]
 
 
+def place_of(source: Source) -> Place | None:
+    """Return the line of the innermost user frame."""
+    if not source or isinstance(source[0], Place):
+        return source[0] if source else None  # type: ignore[return-value]
+    code, last_instruction = source[0]
+    line = _line_number(code, last_instruction)
+    text = linecache.getline(code.co_filename, line).strip()
+    return Place(code.co_filename, line, code.co_name, text)
+
+
 def location(source: Source) -> str:
     """Return ``file:line, in function`` of the innermost user frame."""
-    return _location(source[0][0], _line_number(*source[0])) if source else "<unknown>"
-
-
-def _location(code: CodeType, line: int) -> str:
-    return f"{code.co_filename}:{line}, in {code.co_name}"
+    place = place_of(source)
+    return "<unknown>" if place is None else f"{place.file}:{place.line}, in {place.function}"
 
 
 def argument_text(source: Source, path: Path, api: Api) -> str | None:
     """Return what the user wrote for an argument, where that is short."""
-    span = _instruction_span(*source[0]) if source else None
+    if not source or isinstance(source[0], Place):
+        return None
+    span = _instruction_span(*source[0])
     if span is None:
         return None
     filename = source[0][0].co_filename
@@ -379,10 +399,16 @@ def show_source(source: Source, path: Path = (), api: Api | None = None) -> list
     """Return the innermost user line with a caret under the call or the named argument."""
     if not source:
         return []
-    code, last_instruction = source[0]
-    span = _instruction_span(code, last_instruction)
+    frame, arrow = source[0], f"  --> {location(source)}"
+    if isinstance(frame, Place):
+        return [arrow, f"{frame.line:>6} | {frame.text}"]
+    span = _instruction_span(*frame)
     if span is None:
-        return [f"  --> {location(source)}"]
+        return [arrow]
     if path and api is not None:
-        span = _argument_span(source[0], span, path, api)
-    return [f"  --> {_location(code, span.line)}", *_excerpt(code.co_filename, span)]
+        span = _argument_span(frame, span, path, api)
+    code = frame[0]
+    return [
+        f"  --> {code.co_filename}:{span.line}, in {code.co_name}",
+        *_excerpt(code.co_filename, span),
+    ]

@@ -39,6 +39,10 @@ class Program(Protocol):
         """Run on one contiguous buffer per graph input; the caller owns the returned ones."""
         ...
 
+    def export(self) -> bytes | None:
+        """Return the program in a form that ``restore`` takes; None where there is none."""
+        ...
+
 
 class Engine(Protocol):
     """What an engine module provides as ``ENGINE``."""
@@ -52,6 +56,14 @@ class Engine(Protocol):
 
     def build(self, graph: Graph, options: Options) -> Program:
         """Build a program; the graph has no refusals."""
+        ...
+
+    def fingerprint(self, options: Options) -> str:
+        """Return what an exported program depends on: versions, hardware and settings."""
+        ...
+
+    def restore(self, graph: Graph, options: Options, exported: Any) -> Program:
+        """Return an exported program of a graph; the fingerprint is the same."""
         ...
 
 

@@ -245,19 +245,17 @@ class _Request:
 class OpenVINOProgram:
     """A compiled model and its infer requests; each call has a request of its own."""
 
-    def __init__(self, graph: Graph, options: Options) -> None:
+    def __init__(self, graph: Graph, options: Options, exported: Any = None) -> None:
         self._border = border.drawn(graph, _LACKING)
         if self._border is not None:
             graph = self._border.graph
-        builder = _Builder(graph)
-        self._keep = builder.keep
         self._inputs = [value.dtype for value in graph.inputs]
         self._outputs = [(v.dtype, dtypes.to_numpy(v.dtype), v.shape) for v in graph.outputs]
         # A static graph is not kept, because it would keep weights alive.
         self._dynamic = graph if graph.symbols else None
         self._options = options
         try:
-            self._compiled = core().compile_model(builder.build(), "CPU", _settings(options))
+            self._compiled, self._keep = _compiled(graph, options, exported)
         except errors.TripyException:
             raise
         except _FAILURES as problem:
@@ -268,6 +266,11 @@ class OpenVINOProgram:
         if self._border is None:
             return self._call(inputs)
         return self._border.leave(self._call(self._border.enter(inputs)))
+
+    def export(self) -> bytes:
+        """Return the compiled model, with its weights."""
+        exported: bytes = self._compiled.export_model().getvalue()
+        return exported
 
     def _call(self, inputs: Sequence[Any]) -> list[Any]:
         if self._dynamic is not None and any(array.size == 0 for array in inputs):
@@ -307,6 +310,16 @@ class OpenVINOProgram:
         assert self._dynamic is not None
         static = specialise(self._dynamic, self._sizes(inputs))
         return OpenVINOProgram(static, self._options)(inputs)
+
+
+def _compiled(graph: Graph, options: Options, exported: Any) -> tuple[Any, Any]:
+    """Return a compiled model and the memory that it shares."""
+    if exported is None:
+        builder = _Builder(graph)
+        return core().compile_model(builder.build(), "CPU", _settings(options)), builder.keep
+    memory = _writable(np.frombuffer(exported, np.uint8))
+    tensor = ov.Tensor(memory, shared_memory=True)
+    return core().import_model(tensor, "CPU", _settings(options)), exported
 
 
 def _settings(options: Options) -> dict[str, Any]:
@@ -352,6 +365,16 @@ class OpenVINOEngine:
     def build(self, graph: Graph, options: Options) -> OpenVINOProgram:
         """Compile a graph for the CPU."""
         return OpenVINOProgram(graph, options)
+
+    def fingerprint(self, options: Options) -> str:
+        """Return the version of OpenVINO, what the processor has, and the settings."""
+        names = ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")
+        processor = [core().get_property("CPU", name) for name in names]
+        return f"OpenVINO {ov.__version__}, {processor}, {_settings(options)}"
+
+    def restore(self, graph: Graph, options: Options, exported: Any) -> OpenVINOProgram:
+        """Import a compiled model of the graph."""
+        return OpenVINOProgram(graph, options, exported)
 
 
 def _refusal(node: Node) -> str | None:

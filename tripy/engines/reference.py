@@ -132,6 +132,9 @@ class ReferenceProgram:
         run(graph.values, known, bind(graph.symbols, [a.shape for a in inputs], inputs))
         return [_owned(known[id(value)], inputs) for value in graph.outputs]
 
+    def export(self) -> None:
+        """Return nothing: the graph is the program."""
+
 
 def _owned(result: Any, inputs: Sequence[Any]) -> Any:
     """Copy results that are views, so that they own their memory."""
@@ -150,6 +153,14 @@ class ReferenceEngine:
         return []
 
     def build(self, graph: Graph, options: Options) -> ReferenceProgram:
+        """Return the interpreter of a graph."""
+        return ReferenceProgram(graph)
+
+    def fingerprint(self, options: Options) -> str:
+        """Return the same for all machines."""
+        return "reference"
+
+    def restore(self, graph: Graph, options: Options, exported: Any) -> ReferenceProgram:
         """Return the interpreter of a graph."""
         return ReferenceProgram(graph)
 

@@ -6,8 +6,8 @@ import contextlib
 import mmap
 import os
 import stat
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NoReturn, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, BinaryIO, NoReturn, TypeVar
 
 import numpy as np
 
@@ -42,6 +42,8 @@ def read(path: FilePath, decode: Callable[[Any], ResultT], expected: str, fix: s
     """Return what a memory map of a file is decoded to; what is wrong with it: TripyFileError."""
     try:
         return decode(_mapped(path))
+    except errors.TripyException:  # some are ValueErrors and OSErrors too
+        raise
     except FileNotFoundError as problem:
         raise errors.error(
             errors.TripyFileNotFoundError,
@@ -78,8 +80,8 @@ def _reason(problem: Exception) -> str:
     return str(problem)
 
 
-def write(path: FilePath, chunks: Iterable[Any]) -> None:
-    """Write a file beside ``path`` that takes its place once it is complete."""
+def write(path: FilePath, fill: Callable[[BinaryIO], object]) -> None:
+    """Let ``fill`` write a file beside ``path`` that takes its place once it is complete."""
     part = ""
     try:
         target = os.path.realpath(path)
@@ -88,7 +90,7 @@ def write(path: FilePath, chunks: Iterable[Any]) -> None:
         if os.path.exists(target) and not os.path.isfile(target):
             bad("there is something else than a file in its place")
         with open(part, "xb") as file:
-            file.writelines(chunks)
+            fill(file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, target)

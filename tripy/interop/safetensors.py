@@ -124,7 +124,9 @@ def _header(data: Any) -> tuple[dict[str, Any], int]:
     if size > limit:
         bad(f"its header claims {size} bytes, but only {limit} are possible")
     try:
-        header = json.loads(data[8 : 8 + size].decode("utf-8"), object_pairs_hook=_without_twins)
+        header = json.loads(
+            bytes(data[8 : 8 + size]).decode("utf-8"), object_pairs_hook=_without_twins
+        )
     except BadFile:
         raise
     except (ValueError, RecursionError):
@@ -227,8 +229,8 @@ def save_safetensors(
     made = {name: _as_tensor(name, value) for name, value in tensors.items()}
     HOOKS["evaluate"]([tensor._value for tensor in made.values()])
     header, chunks = encode(made, metadata)
-    bodies = (_bytes(tensor._host(), tensor.dtype) for tensor in chunks)
-    write(path, itertools.chain([header], bodies))
+    bodies = (to_bytes(tensor._host(), tensor.dtype) for tensor in chunks)
+    write(path, lambda file: file.writelines(itertools.chain([header], bodies)))
 
 
 def encode(
@@ -261,7 +263,7 @@ def _row(tensor: Tensor, position: int) -> dict[str, Any]:
     return {"dtype": _TO_NAME[kind], "shape": shape, "data_offsets": [position, position + size]}
 
 
-def _bytes(array: Any, kind: dtype) -> Any:
+def to_bytes(array: Any, kind: dtype) -> Any:
     """Return the stored bytes of elements."""
     flat = np.ascontiguousarray(array).reshape(-1)
     if kind is not dtypes.int4:

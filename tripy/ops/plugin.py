@@ -236,6 +236,19 @@ def find(name: str) -> Plugin:
     return _plugins[name]
 
 
+def registered(name: str) -> Plugin:
+    """Return a plugin that a saved graph uses; TripyUnsupportedError if it is not registered."""
+    if name not in _plugins:
+        raise errors.error(
+            errors.TripyUnsupportedError,
+            f"the saved graph uses the plugin {name!r}, which is not registered.",
+            received=repr(name),
+            expected="all plugins of the graph, registered before it is loaded",
+            fix="import the module that registers it with tp.register_plugin first",
+        )
+    return _plugins[name]
+
+
 @public()
 def plugin(name: str, inputs: Sequence[Tensor], **attrs: Any) -> Tensor | tuple[Tensor, ...]:
     """Apply an operation that was registered with :func:`tripy.register_plugin`.

@@ -1,0 +1,314 @@
+"""Saved executables: equal after loading, portable, and safe to load whatever happened to them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import subprocess
+import sys
+import zipfile
+import zlib
+from collections import namedtuple
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tripy as tp
+
+batch = tp.NamedDimension("batch", 1, 2, 8)
+Pair = namedtuple("Pair", "left right")
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    boxes: Any
+    label: str
+
+
+class Network(tp.Module):
+    def __init__(self, seed: int = 0) -> None:
+        rng = np.random.default_rng(seed)
+        self.conv = tp.Conv(3, 8, (3, 3), padding=1)
+        self.linear = tp.Linear(8, 4)
+        shapes = {name: value.shape for name, value in self.state_dict().items()}
+        made = {n: rng.standard_normal(s).astype(np.float32) for n, s in shapes.items()}
+        self.load_state_dict(made)
+
+    def forward(self, images: tp.Tensor) -> tp.Tensor:
+        return tp.softmax(self.linear(tp.mean(tp.relu(self.conv(images)), (2, 3))), 1)
+
+
+def images(*shape: int) -> Any:
+    return np.random.default_rng(5).standard_normal(shape).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def network() -> tp.Executable:
+    sizes = (batch, 3, (4, 8, 16), (4, 8, 16))
+    return tp.compile(Network(), args=[tp.InputInfo(sizes, tp.float32)])
+
+
+@pytest.fixture(scope="module")
+def path(network: tp.Executable, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("saved") / "network.tripy"
+    network.save(made)
+    return made
+
+
+def assert_equal(a: Any, b: Any) -> None:
+    np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
+
+
+@pytest.mark.parametrize("engine_blob", [True, False])
+@pytest.mark.parametrize("engine", ["openvino", "reference"])
+def test_a_loaded_executable_is_equal(engine: str, engine_blob: bool, tmp_path: Path) -> None:
+    info = tp.InputInfo((batch, 3, 6, 5), tp.float32)
+    made = tp.compile(Network(), 2, args=[info], engine=engine)
+    made.save(tmp_path / "a.tripy", engine_blob=engine_blob)
+    loaded = tp.Executable.load(tmp_path / "a.tripy")
+    assert repr(loaded) == repr(made)
+    assert loaded.__signature__ == made.__signature__
+    assert (loaded.input_infos, loaded.output_infos) == (made.input_infos, made.output_infos)
+    assert (loaded.engine, loaded.device, loaded.precision) == (engine, made.device, "float32")
+    for count in (1, 3, 8):
+        assert_equal(loaded(images(count, 3, 6, 5)), made(images(count, 3, 6, 5)))
+    assert loaded.verify(images(2, 3, 6, 5))
+
+
+def test_another_engine_runs_a_saved_model(path: Path, network: tp.Executable) -> None:
+    loaded = tp.Executable.load(path, engine="reference", device="cpu")
+    assert loaded.engine == "reference"
+    x = images(2, 3, 8, 8)
+    np.testing.assert_allclose(loaded(x).numpy(), network(x).numpy(), rtol=1e-4, atol=1e-6)
+
+
+def test_an_engine_that_lacks_something_refuses(tmp_path: Path) -> None:
+    doubled = tp.compile(lambda x: x * 2.0, args=[tp.InputInfo((2,), tp.float64)])
+    doubled.save(tmp_path / "a.tripy")
+    with pytest.raises(tp.TripyUnsupportedError, match=r"float64.*test_saved\.py"):
+        tp.Executable.load(tmp_path / "a.tripy", engine="openvino")
+    with pytest.raises(tp.TripyValueError, match="no engine"):
+        tp.Executable.load(tmp_path / "a.tripy", engine="fast")
+    with pytest.raises(tp.TripyDeviceError):
+        tp.Executable.load(tmp_path / "a.tripy", device="gpu:3")
+
+
+def test_structures_sizes_and_constants_are_kept(tmp_path: Path) -> None:
+    def function(found: Found, pair: Pair, options: dict[str, Any], count: Any, flag: bool) -> Any:
+        total = found.boxes + pair.left * options["scale"] + tp.cast(count, tp.float32)
+        return Found(total, found.label), Pair(total, [None, float("inf")]), {"x": pair.left}
+
+    vector = tp.InputInfo((batch,), tp.float32)
+    args = [
+        Found(vector, "cat"),
+        Pair(vector, 7),
+        {"scale": vector},
+        tp.DimensionInputInfo((1, 2, 9)),
+    ]
+    made = tp.compile(function, args=[*args, True])
+    made.save(tmp_path / "a.tripy")
+    loaded = tp.Executable.load(tmp_path / "a.tripy")
+    x, y, z = (np.arange(3, dtype=np.float32) + i for i in range(3))
+    call = (Found(x, "cat"), Pair(y, 7), {"scale": z}, 4)
+    first, second = made(*call), loaded(*call)
+    assert repr(loaded) == repr(made)
+    assert isinstance(second[0], Found)
+    assert second[0].label == "cat"
+    assert second[1].right == [None, INF]
+    assert_equal(first[0].boxes, second[0].boxes)
+    assert_equal(second[2]["x"], y)
+
+
+INF = float("inf")
+
+
+@pytest.mark.parametrize(
+    "kind", ["float64", "int64", "bfloat16", "float16", "int8", "bool", "int4", "float8"]
+)
+def test_constants_of_every_dtype_are_kept(kind: str, tmp_path: Path) -> None:
+    weight = tp.Parameter(tp.cast(tp.Tensor([0.0, 1.0, -2.0]), getattr(tp, kind)))
+    made = tp.compile(
+        lambda n: [weight, tp.gather(weight, 0, n)], args=[tp.InputInfo((2,), tp.int32)]
+    )
+    made.save(tmp_path / "a.tripy")
+    loaded = tp.Executable.load(tmp_path / "a.tripy")
+    index = np.array([2, 1], np.int32)
+    for a, b in zip(made(index), loaded(index), strict=True):
+        assert a.dtype is b.dtype
+        assert a.tolist() == b.tolist()
+
+
+def test_broken_conditions_name_the_saved_line(tmp_path: Path) -> None:
+    sizes = [(1, 2, 9)], [(1, 3, 9)]
+    args = [tp.InputInfo(s, tp.float32) for s in sizes]
+    made = tp.compile(lambda a, b: tp.concatenate([tp.reshape(a, (3,)), b], 0), args=args)
+    made.save(tmp_path / "a.tripy")
+    with pytest.raises(tp.TripyShapeError) as caught:
+        tp.Executable.load(tmp_path / "a.tripy")(np.ones(2, np.float32), np.ones(3, np.float32))
+    assert "test_saved.py" in str(caught.value)
+    assert "tp.reshape(a, (3,))" in str(caught.value)
+
+
+def test_loading_needs_no_imports_of_the_user(path: Path, network: tp.Executable) -> None:
+    code = (
+        "import sys, numpy as np, tripy as tp\n"
+        f"exe = tp.Executable.load({str(path)!r})\n"
+        "x = np.random.default_rng(5).standard_normal((2, 3, 4, 4)).astype(np.float32)\n"
+        "print(exe(x).tolist())"
+    )
+    root = Path(__file__).parents[1]
+    run = [sys.executable, "-W", "error", "-c", code]
+    child = subprocess.run(run, cwd=root, capture_output=True, text=True, check=False)
+    assert child.returncode == 0, child.stderr
+    assert json.loads(child.stdout) == network(images(2, 3, 4, 4)).tolist()
+
+
+def test_unknown_classes_are_looked_up_but_never_imported(tmp_path: Path) -> None:
+    made = tp.compile(lambda f: f.boxes, args=[Found(tp.InputInfo((2,), tp.float32), "a")])
+    made.save(tmp_path / "a.tripy")
+    rewrite(
+        tmp_path / "a.tripy", lambda m: m["parameters"]["f"].update({"class": ["antigravity", "X"]})
+    )
+    with pytest.raises(tp.TripyFileError, match="import antigravity before"):
+        tp.Executable.load(tmp_path / "a.tripy")
+    assert "antigravity" not in sys.modules
+
+
+def rewrite(path: Path, change: Any) -> None:
+    """Change the manifest of a file."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    manifest = json.loads(members["manifest.json"])
+    change(manifest)
+    members["manifest.json"] = json.dumps(manifest).encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+
+
+def test_a_program_that_does_not_fit_is_built_again(
+    path: Path, tmp_path: Path, network: tp.Executable, caplog: pytest.LogCaptureFixture
+) -> None:
+    copy = tmp_path / "a.tripy"
+    copy.write_bytes(path.read_bytes())
+    rewrite(copy, lambda m: m.update(fingerprint="OpenVINO 1.0"))
+    with caplog.at_level(logging.WARNING, "tripy"):
+        loaded = tp.Executable.load(copy)
+    (record,) = caplog.records
+    assert "OpenVINO 1.0" in record.message
+    assert_equal(loaded(images(2, 3, 8, 8)), network(images(2, 3, 8, 8)))
+
+
+def test_a_newer_format_is_an_error(path: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "a.tripy"
+    copy.write_bytes(path.read_bytes())
+    rewrite(copy, lambda m: m.update(format=99))
+    with pytest.raises(tp.TripyFileError, match="newer format 99"):
+        tp.Executable.load(copy)
+
+
+def test_files_that_are_no_executables(tmp_path: Path) -> None:
+    with pytest.raises(tp.TripyFileNotFoundError):
+        tp.Executable.load(tmp_path / "missing.tripy")
+    with pytest.raises(tp.TripyFileError):
+        tp.Executable.load(tmp_path)
+    (tmp_path / "text.tripy").write_text("hello")
+    with pytest.raises(tp.TripyFileError, match="zip"):
+        tp.Executable.load(tmp_path / "text.tripy")
+    with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
+        archive.writestr("a.txt", "hello")
+    with pytest.raises(tp.TripyFileError, match="manifest"):
+        tp.Executable.load(tmp_path / "other.zip")
+    with pytest.raises(tp.TripyTypeError):
+        tp.Executable.load(3)  # type: ignore[arg-type]
+
+
+def test_compressed_members_are_refused(path: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(tmp_path / "a.tripy", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    with pytest.raises(tp.TripyFileError, match="stored"):
+        tp.Executable.load(tmp_path / "a.tripy")
+
+
+def test_what_cannot_be_written_leaves_nothing(network: tp.Executable, tmp_path: Path) -> None:
+    with pytest.raises(tp.TripyFileError):
+        network.save(tmp_path / "missing" / "a.tripy")
+    with pytest.raises(tp.TripyFileError):
+        network.save(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_are_in_a_safetensors_file(path: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(path) as archive:
+        assert archive.testzip() is None
+        archive.extract("weights.safetensors", tmp_path)
+    found = tp.load_safetensors(tmp_path / "weights.safetensors")
+    assert_equal(found["conv.weight"], Network().conv.weight)
+
+
+# --- damage ----------------------------------------------------------------------------------
+
+
+def outcome(path: Path, data: bytes, expected: list[Any]) -> str:
+    """Load damaged bytes: an error, or a model with unchanged results."""
+    path.write_bytes(data)
+    try:
+        loaded = tp.Executable.load(path)
+    except tp.TripyFileError:
+        return "error"
+    assert loaded(images(2, 3, 4, 4)).tolist() == expected
+    return "fine"
+
+
+def flipped(data: bytes, rng: np.random.Generator) -> bytes:
+    at = int(rng.integers(len(data)))
+    return data[:at] + bytes([data[at] ^ int(rng.integers(1, 256))]) + data[at + 1 :]
+
+
+def test_damaged_files_are_errors_or_unchanged(
+    path: Path, tmp_path: Path, network: tp.Executable
+) -> None:
+    data, rng = path.read_bytes(), np.random.default_rng(1)
+    expected = network(images(2, 3, 4, 4)).tolist()
+    target = tmp_path / "damaged.tripy"
+    outcomes = [outcome(target, flipped(data, rng), expected) for _ in range(1500)]
+    assert outcomes.count("error") > 1000
+    for _ in range(400):
+        assert outcome(target, data[: int(rng.integers(len(data)))], expected) == "error"
+    for size in rng.integers(1, 3000, 100):
+        assert outcome(target, rng.bytes(int(size)), expected) == "error"
+    for _ in range(200):  # whole stretches
+        start, count = (int(n) for n in rng.integers(0, [len(data), 300]))
+        changed = data[:start] + rng.bytes(count) + data[start + count :]
+        outcome(target, changed, expected)
+
+
+@pytest.mark.parametrize("name", ["graph.json", "manifest.json"])
+def test_damaged_records_are_errors_or_unchanged(
+    name: str, path: Path, tmp_path: Path, network: tp.Executable
+) -> None:
+    """Damage that the checksums cannot show, because they were made afterwards."""
+    with zipfile.ZipFile(path) as archive:
+        members = {n: archive.read(n) for n in archive.namelist()}
+    rng, target = np.random.default_rng(2), tmp_path / "damaged.tripy"
+    for _ in range(300):
+        changed = {**members, name: flipped(members[name], rng)}
+        if name != "manifest.json":
+            manifest = json.loads(changed["manifest.json"])
+            manifest["members"].pop("engine/program")
+            manifest["members"][name] = [len(changed[name]), zlib.crc32(changed[name])]
+            changed["manifest.json"] = json.dumps(manifest).encode()
+        with zipfile.ZipFile(target, "w") as archive:
+            for n, d in changed.items():
+                archive.writestr(n, d)
+        try:
+            loaded = tp.Executable.load(target, engine="reference")
+            loaded(images(2, 3, 4, 4))
+        except tp.TripyException:
+            continue

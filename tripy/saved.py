@@ -1,0 +1,364 @@
+"""Files of executables: a zip with a manifest, the graph, the weights and the engine's program.
+
+Nothing in it is code, and every member is stored as it is, so that weights are mapped into memory.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from tripy import dtypes, errors
+from tripy.calls import InputLeaf
+from tripy.compile import PRECISIONS
+from tripy.config import config
+from tripy.devices import CPU, devices, require
+from tripy.devices import device as device_of
+from tripy.dtypes import BY_NAME
+from tripy.engines import base
+from tripy.executable import Executable, Parameters, output_plan
+from tripy.graph import Graph
+from tripy.inputs import DimensionInputInfo, InputInfo, NamedDimension
+from tripy.interop import files, safetensors
+from tripy.interop.files import FilePath, bad
+from tripy.portable import (
+    graph_from_json,
+    graph_to_json,
+    template_from_json,
+    template_to_json,
+)
+from tripy.tensor import wrap
+
+FORMAT = 1
+_MANIFEST, _GRAPH, _WEIGHTS, _PROGRAM = (
+    "manifest.json",
+    "graph.json",
+    "weights.safetensors",
+    "engine/program",
+)
+_ALIGNMENT = 64
+_PADDING_ID = 0x5450  # of the extra field that moves a member to an aligned place
+_EXPECTED = "a file that Executable.save wrote"
+_FIX = "get the file again, or save the executable again"
+_logger = logging.getLogger("tripy.runtime")
+
+
+# --- saving ----------------------------------------------------------------------------------
+
+
+def save(executable: Executable, path: FilePath, engine_blob: bool) -> None:
+    """Write an executable; the file appears only when it is complete."""
+    record, constants = graph_to_json(executable._graph)
+    header, tensors = safetensors.encode({n: wrap(v) for n, v in constants.items()})
+    weights = [header, *(safetensors.to_bytes(t._host(), t.dtype) for t in tensors)]
+    members: dict[str, list[Any]] = {_GRAPH: [_dumped(record)], _WEIGHTS: weights}
+    blob = executable._program.export() if engine_blob and executable._program else None
+    if blob is not None:
+        members[_PROGRAM] = [blob]
+    manifest = _manifest(executable, members)
+    members = {_MANIFEST: [_dumped(manifest)], **members}
+    files.write(path, lambda file: _fill(file, members))
+
+
+def _dumped(record: Any) -> bytes:
+    return json.dumps(record, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _manifest(executable: Executable, members: Mapping[str, list[Any]]) -> dict[str, Any]:
+    from tripy import __version__
+
+    options = executable._options
+    engine = base.load(executable.engine)
+    return {
+        "format": FORMAT,
+        "tripy": __version__,
+        "engine": executable.engine,
+        "fingerprint": engine.fingerprint(options),
+        "device": str(executable.device),
+        "precision": executable.precision,
+        "optimization_level": options.optimization_level,
+        "parameters": {
+            name: template_to_json(t) for name, t in executable._parameters.templates.items()
+        },
+        "inputs": [[leaf.path, _info_to_json(leaf.info)] for leaf in executable._inputs.leaves],
+        "result": template_to_json(executable._template),
+        "outputs": executable._paths,
+        "members": {name: _sizes(chunks) for name, chunks in members.items()},
+    }
+
+
+def _sizes(chunks: Iterable[Any]) -> list[int]:
+    """Return the number of bytes and their checksum."""
+    size = checksum = 0
+    for chunk in chunks:
+        view = memoryview(chunk).cast("B") if len(chunk) else b""
+        size += len(view)
+        checksum = zlib.crc32(view, checksum)
+    return [size, checksum]
+
+
+def _info_to_json(info: InputInfo | DimensionInputInfo) -> Any:
+    if isinstance(info, DimensionInputInfo):
+        b = info.value_bounds
+        return [b.min[0], b.opt[0], b.max[0]]
+    b = info.shape_bounds
+    dims = [
+        [*bounds, info.dimension_names.get(i)] for i, bounds in enumerate(zip(b.min, b.opt, b.max))
+    ]
+    return {"dtype": info.dtype.name, "dims": dims}
+
+
+def _fill(file: Any, members: Mapping[str, list[Any]]) -> None:
+    """Write a zip without compression, its members at aligned places."""
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, chunks in members.items():
+            size = _sizes(chunks)[0]
+            info = zipfile.ZipInfo(name)
+            info.extra = _padding(file.tell(), name, is_large := size >= 2**31)
+            with archive.open(info, "w", force_zip64=is_large) as member:
+                for chunk in chunks:
+                    member.write(chunk)
+
+
+def _padding(position: int, name: str, is_large: bool) -> bytes:
+    """Return the extra field of a member that starts at a position."""
+    start = position + 30 + len(name.encode()) + 4 + 20 * is_large
+    count = -start % _ALIGNMENT
+    return struct.pack("<HH", _PADDING_ID, count) + bytes(count)
+
+
+# --- loading ---------------------------------------------------------------------------------
+
+
+class _Archive(NamedTuple):
+    """The members of a mapped file, checked as they are read."""
+
+    data: memoryview
+    places: dict[str, tuple[int, int, int]]  # where members start, their sizes and checksums
+
+    def member(self, name: str, sizes: Any) -> memoryview:
+        """Return the bytes of a member; BadFile unless size and checksum are those expected."""
+        if name not in self.places:
+            bad(f"its member {name!r} is missing")
+        start, size, _ = self.places[name]
+        found = self.data[start : start + size]
+        if sizes != [size, zlib.crc32(found)]:
+            bad(f"its member {name!r} is damaged")
+        return found
+
+
+def _opened(data: Any) -> _Archive:
+    view = memoryview(data)
+    try:
+        with zipfile.ZipFile(_Reader(view)) as archive:
+            rows = archive.infolist()
+    except (zipfile.BadZipFile, struct.error, ValueError, NotImplementedError) as problem:
+        bad(f"it is no zip file ({problem})")
+    places: dict[str, tuple[int, int, int]] = {}
+    for row in rows:
+        start = row.header_offset
+        lengths = bytes(view[start + 26 : start + 30])
+        if row.compress_type or row.file_size != row.compress_size or len(lengths) < 4:
+            bad(f"its member {errors.brief(row.filename)} is not stored as it is")
+        start += 30 + sum(struct.unpack("<HH", lengths))
+        if start + row.file_size > len(view) or row.filename in places:
+            bad(f"its member {errors.brief(row.filename)} is not where it should be")
+        places[row.filename] = (start, row.file_size, row.CRC)
+    return _Archive(view, places)
+
+
+class _Reader(io.RawIOBase):
+    """A file over memory, which does not copy it."""
+
+    def __init__(self, view: memoryview) -> None:
+        self._view, self._at = view, 0
+
+    def seekable(self) -> bool:
+        return True
+
+    def readable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self._at = max(0, offset + (0, self._at, len(self._view))[whence])
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        part = self._view[self._at : self._at + len(buffer)]
+        buffer[: len(part)] = part
+        self._at += len(part)
+        return len(part)
+
+
+def _record(archive: _Archive, name: str, sizes: Any) -> Any:
+    try:
+        return json.loads(bytes(archive.member(name, sizes)))
+    except (ValueError, RecursionError):
+        return bad(f"its member {name!r} is no JSON")
+
+
+def _manifest_of(archive: _Archive) -> dict[str, Any]:
+    if _MANIFEST not in archive.places:
+        bad("it has no manifest")
+    manifest = _record(archive, _MANIFEST, list(archive.places[_MANIFEST][1:]))
+    if not isinstance(manifest, dict) or type(manifest.get("format")) is not int:
+        bad("its manifest has no format version")
+    if manifest["format"] > FORMAT:
+        bad(f"it has the newer format {manifest['format']}", "update tripy to read it")
+    return manifest
+
+
+def load(path: FilePath, device: Any, engine: str | None) -> Executable:
+    """Return the executable of a file; its program is rebuilt where it does not fit here."""
+    return files.read(path, lambda data: _decoded(data, path, device, engine), _EXPECTED, _FIX)
+
+
+# What reading a record raises that says something else than the format.
+_INCONSISTENT = (KeyError, IndexError, TypeError, AttributeError, ValueError, RecursionError)
+
+
+class _Content(NamedTuple):
+    """What a file says, apart from the engine's program."""
+
+    precision: str
+    level: int
+    device: device_of
+    engine: str
+    parameters: Parameters
+    leaves: list[InputLeaf]
+    template: Any
+    paths: list[str]
+    graph: Graph
+
+
+def _decoded(data: Any, path: FilePath, device: Any, engine: str | None) -> Executable:
+    archive = _opened(data)
+    manifest = _manifest_of(archive)
+    file = _File(archive, manifest, path)
+    try:
+        content = file.content()
+    except files.BadFile:
+        raise
+    except errors.TripyUnsupportedError:
+        raise
+    except _INCONSISTENT as problem:
+        reason = str(problem).splitlines()[0] if str(problem) else ""
+        bad(f"its records are inconsistent ({type(problem).__name__}: {reason})")
+    return file.executable(content, device, engine)
+
+
+class _File:
+    def __init__(self, archive: _Archive, manifest: dict[str, Any], path: FilePath) -> None:
+        self.archive = archive
+        self.manifest = manifest
+        self.path = path
+
+    def content(self) -> _Content:
+        """Read and check everything but the program."""
+        manifest = self.manifest
+        record = _record(self.archive, _GRAPH, manifest["members"][_GRAPH])
+        constants = safetensors.decode(self._member(_WEIGHTS), CPU, self.path)
+        if manifest["precision"] not in PRECISIONS:
+            bad(f"there is no precision {errors.brief(manifest['precision'])}")
+        graph = graph_from_json(record, constants, CPU)
+        leaves = [InputLeaf(name, _info_from_json(row)) for name, row in manifest["inputs"]]
+        _check_ends(graph, leaves, manifest["outputs"])
+        return _Content(
+            manifest["precision"],
+            int(manifest["optimization_level"]),
+            device_of(manifest["device"]),
+            manifest["engine"],
+            Parameters({n: template_from_json(t) for n, t in manifest["parameters"].items()}),
+            leaves,
+            template_from_json(manifest["result"]),
+            manifest["outputs"],
+            graph,
+        )
+
+    def executable(self, content: _Content, device: Any, engine: str | None) -> Executable:
+        """Return the executable on a device and engine; None means the saved ones."""
+        place = require(device) if device is not None else _present(content.device)
+        options = base.Options(place, content.precision, content.level, config.num_threads)
+        chosen = base.load(engine or content.engine)
+        plan = output_plan(content.graph)
+        program = self._program(chosen, plan.graph, options) if plan.graph.outputs else None
+        return Executable(
+            parameters=content.parameters,
+            leaves=content.leaves,
+            template=content.template,
+            paths=content.paths,
+            graph=content.graph,
+            plan=plan,
+            program=program,
+            engine=chosen.name,
+            options=options,
+        )
+
+    def _member(self, name: str) -> memoryview:
+        return self.archive.member(name, self.manifest["members"][name])
+
+    def _program(self, engine: base.Engine, graph: Graph, options: base.Options) -> Any:
+        blob = self._blob(engine, options)
+        if blob is not None:
+            return engine.restore(graph, options, blob)
+        refusals = engine.refusals(graph)
+        if refusals:
+            raise errors.error(
+                errors.TripyUnsupportedError,
+                base.describe_refusals(engine.name, refusals),
+                received=f"engine={engine.name!r}",
+                expected="an engine that takes the whole graph",
+                fix=f"leave out engine, or use engine={self.manifest['engine']!r}",
+                argument="engine",
+            )
+        return engine.build(graph, options)
+
+    def _blob(self, engine: base.Engine, options: base.Options) -> memoryview | None:
+        """Return the engine's program where it fits, and say why where it does not."""
+        manifest = self.manifest
+        if engine.name != manifest["engine"]:
+            return None
+        reason = "the file holds none"
+        if _PROGRAM in manifest["members"]:
+            if engine.fingerprint(options) == manifest["fingerprint"]:
+                return self._member(_PROGRAM)
+            reason = f"the saved one is for {manifest['fingerprint']}"
+        _logger.warning("the program of %s is built again, because %s", self.path, reason)
+        return None
+
+
+def _check_ends(graph: Graph, leaves: list[InputLeaf], paths: list[str]) -> None:
+    """BadFile where the graph has other inputs and outputs than the manifest."""
+    rows = [
+        (dtypes.int32, 0) if isinstance(info, DimensionInputInfo) else (info.dtype, info.rank)
+        for _, info in leaves
+    ]
+    if rows != [(v.dtype, len(v.shape)) for v in graph.inputs] or len(paths) != len(graph.outputs):
+        bad("its graph and its manifest have different inputs or outputs")
+
+
+def _present(saved: device_of) -> device_of:
+    """Return the saved device, or the first of its kind where its index is gone."""
+    found = devices(saved.kind)
+    if saved in found or not found:
+        return require(saved)
+    return found[0]
+
+
+def _info_from_json(row: Any) -> InputInfo | DimensionInputInfo:
+    if isinstance(row, list):
+        return DimensionInputInfo(row)
+    dims = [
+        NamedDimension(name, *bounds) if name is not None else tuple(bounds)
+        for *bounds, name in row["dims"]
+    ]
+    return InputInfo(dims, BY_NAME[row["dtype"]])
