@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import logging
+import multiprocessing
 import subprocess
 import sys
 import zipfile
@@ -166,6 +168,24 @@ def test_loading_needs_no_imports_of_the_user(path: Path, network: tp.Executable
     assert json.loads(child.stdout) == network(images(2, 3, 4, 4)).tolist()
 
 
+def test_workers_of_other_processes_get_the_saved_form(network: tp.Executable) -> None:
+    inputs = [images(n, 3, 4, 4) for n in (1, 2, 3)]
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        results = pool.starmap(run_on, [(network, x) for x in inputs])
+    for x, result in zip(inputs, results, strict=True):
+        assert_equal(network(x), result)
+
+
+def run_on(executable: tp.Executable, x: Any) -> Any:
+    return executable(x).numpy()
+
+
+def test_copies_run_on_their_own(network: tp.Executable) -> None:
+    other = copy.deepcopy(network)
+    assert other is not network
+    assert_equal(other(images(2, 3, 4, 4)), network(images(2, 3, 4, 4)))
+
+
 def test_unknown_classes_are_looked_up_but_never_imported(tmp_path: Path) -> None:
     made = tp.compile(lambda f: f.boxes, args=[Found(tp.InputInfo((2,), tp.float32), "a")])
     made.save(tmp_path / "a.tripy")
@@ -192,22 +212,22 @@ def rewrite(path: Path, change: Any) -> None:
 def test_a_program_that_does_not_fit_is_built_again(
     path: Path, tmp_path: Path, network: tp.Executable, caplog: pytest.LogCaptureFixture
 ) -> None:
-    copy = tmp_path / "a.tripy"
-    copy.write_bytes(path.read_bytes())
-    rewrite(copy, lambda m: m.update(fingerprint="OpenVINO 1.0"))
+    other = tmp_path / "a.tripy"
+    other.write_bytes(path.read_bytes())
+    rewrite(other, lambda m: m.update(fingerprint="OpenVINO 1.0"))
     with caplog.at_level(logging.WARNING, "tripy"):
-        loaded = tp.Executable.load(copy)
+        loaded = tp.Executable.load(other)
     (record,) = caplog.records
     assert "OpenVINO 1.0" in record.message
     assert_equal(loaded(images(2, 3, 8, 8)), network(images(2, 3, 8, 8)))
 
 
 def test_a_newer_format_is_an_error(path: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "a.tripy"
-    copy.write_bytes(path.read_bytes())
-    rewrite(copy, lambda m: m.update(format=99))
+    other = tmp_path / "a.tripy"
+    other.write_bytes(path.read_bytes())
+    rewrite(other, lambda m: m.update(format=99))
     with pytest.raises(tp.TripyFileError, match="newer format 99"):
-        tp.Executable.load(copy)
+        tp.Executable.load(other)
 
 
 def test_files_that_are_no_executables(tmp_path: Path) -> None:

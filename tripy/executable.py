@@ -292,6 +292,12 @@ class Executable:
 
         return saved.load(path, device, engine)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Hand the saved form over to other processes."""
+        from tripy import saved
+
+        return saved.from_bytes, (saved.to_bytes(self),)
+
     def _buffers(self, args: Sequence[Any], kwargs: dict[str, Any]) -> list[Any]:
         """Return the checked buffers of a call, one per input of the graph."""
         if self._is_flat and not kwargs and len(args) == len(self._names):

@@ -54,6 +54,18 @@ _logger = logging.getLogger("tripy.runtime")
 
 def save(executable: Executable, path: FilePath, engine_blob: bool) -> None:
     """Write an executable; the file appears only when it is complete."""
+    members = _members(executable, engine_blob)
+    files.write(path, lambda file: _fill(file, members))
+
+
+def to_bytes(executable: Executable) -> bytes:
+    """Return what ``save`` writes; workers of other processes get it."""
+    file = io.BytesIO()
+    _fill(file, _members(executable, True))
+    return file.getvalue()
+
+
+def _members(executable: Executable, engine_blob: bool) -> dict[str, list[Any]]:
     record, constants = graph_to_json(executable._graph)
     header, tensors = safetensors.encode({n: wrap(v) for n, v in constants.items()})
     weights = [header, *(safetensors.to_bytes(t._host(), t.dtype) for t in tensors)]
@@ -62,8 +74,7 @@ def save(executable: Executable, path: FilePath, engine_blob: bool) -> None:
     if blob is not None:
         members[_PROGRAM] = [blob]
     manifest = _manifest(executable, members)
-    members = {_MANIFEST: [_dumped(manifest)], **members}
-    files.write(path, lambda file: _fill(file, members))
+    return {_MANIFEST: [_dumped(manifest)], **members}
 
 
 def _dumped(record: Any) -> bytes:
@@ -220,6 +231,11 @@ def _manifest_of(archive: _Archive) -> dict[str, Any]:
 def load(path: FilePath, device: Any, engine: str | None) -> Executable:
     """Return the executable of a file; its program is rebuilt where it does not fit here."""
     return files.read(path, lambda data: _decoded(data, path, device, engine), _EXPECTED, _FIX)
+
+
+def from_bytes(data: bytes) -> Executable:
+    """Return the executable of ``to_bytes``."""
+    return _decoded(data, "<bytes>", None, None)
 
 
 # What reading a record raises that says something else than the format.
