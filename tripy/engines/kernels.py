@@ -370,16 +370,13 @@ def _batchnorm(inputs: Inputs, attrs: Attrs, shape: Shape, dtype: DType) -> Arra
     return cast(x * scale.reshape(channels) + shift.reshape(channels), dtype)
 
 
+FAMILIES = (order_kernels, plugin_kernels, random_kernels, resize_kernels, window_kernels)
 BODIES: dict[str, Body] = {
     "batchnorm": _batchnorm,
     **ELEMENTWISE,
     **REDUCTIONS,
     **MOVEMENT,
-    **window_kernels.BODIES,
-    **random_kernels.BODIES,
-    **order_kernels.BODIES,
-    **resize_kernels.BODIES,
-    **plugin_kernels.BODIES,
+    **{name: body for family in FAMILIES for name, body in family.BODIES.items()},
     "cast": _cast,
     "arange": _arange,
     "size": _size,

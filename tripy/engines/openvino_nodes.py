@@ -23,6 +23,7 @@ Shape: TypeAlias = tuple[Any, ...]
 Unary: TypeAlias = "Callable[[Output], Output | Node]"
 Binary: TypeAlias = "Callable[[Output, Output], Output | Node]"
 Row: TypeAlias = "Callable[[Context, Inputs, Attrs, Shape, str], Output]"
+Check: TypeAlias = Callable[[Sequence[str], Attrs, Sequence[Shape]], str | None]
 
 DTYPES: dict[str, ov.Type] = {
     "float32": ov.Type.f32,

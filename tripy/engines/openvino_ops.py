@@ -11,6 +11,13 @@ import numpy as np
 from openvino import Node, Output
 from openvino import opset15 as op
 
+from tripy.engines import (
+    openvino_order,
+    openvino_plugin,
+    openvino_random,
+    openvino_resize,
+    openvino_window,
+)
 from tripy.engines.openvino_nodes import (
     DTYPES,
     F32,
@@ -19,6 +26,7 @@ from tripy.engines.openvino_nodes import (
     INTEGER_LIMITS,
     Attrs,
     Binary,
+    Check,
     Context,
     Inputs,
     Row,
@@ -61,14 +69,11 @@ from tripy.engines.openvino_nodes import (
     wide,
     wide_integers,
 )
-from tripy.engines.openvino_order import ORDER_ROWS, check_topk
-from tripy.engines.openvino_plugin import PLUGIN_CHECKS, PLUGIN_ROWS
-from tripy.engines.openvino_random import RANDOM_ROWS, check_threefry
-from tripy.engines.openvino_resize import RESIZE_ROWS, check_resize
-from tripy.engines.openvino_window import WINDOW_ROWS
 
 __all__ = ["DTYPES", "ROWS", "Context", "Row", "refusal"]
 
+#: Modules with rows, and checks of what the plugin cannot do exactly, of a family each.
+FAMILIES = (openvino_order, openvino_plugin, openvino_random, openvino_resize, openvino_window)
 NARROWED = {"int64": "int32", "float64": "float32"}
 PACKED = ("int4", "float8")
 #: Products of two digits of base 256 that float32 adds exactly.
@@ -269,9 +274,6 @@ def arange(ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, dtype: 
 # What the plugin cannot do exactly.
 
 
-Check = Callable[[Sequence[str], Attrs, Sequence[Shape]], str | None]
-
-
 def check_conv(dtypes: Sequence[str], attrs: Attrs, shapes: Sequence[Shape]) -> str | None:
     if len(attrs["stride"]) > 3:
         return "convolutions have at most 3 spatial dims"
@@ -311,11 +313,7 @@ CHECKS: dict[str, Check] = {
     "avgpool": check_avgpool,
     "matmul": check_matmul,
     "arange": check_arange,
-    "threefry": check_threefry,
-    "topk": check_topk,
-    "topk_indices": check_topk,
-    "resize": check_resize,
-    **PLUGIN_CHECKS,
+    **{name: check for family in FAMILIES for name, check in family.CHECKS.items()},
 }
 
 
@@ -410,11 +408,7 @@ TABLE: dict[str, Row] = {
     "log_softmax": softmax(op.log_softmax),
     "matmul": matmul,
     "arange": arange,
-    **WINDOW_ROWS,
-    **RANDOM_ROWS,
-    **ORDER_ROWS,
-    **RESIZE_ROWS,
-    **PLUGIN_ROWS,
+    **{name: row for family in FAMILIES for name, row in family.ROWS.items()},
 }
 
 

@@ -19,6 +19,7 @@ from tripy.engines.openvino_nodes import (
     I32,
     I64,
     Attrs,
+    Check,
     Context,
     Inputs,
     Row,
@@ -200,10 +201,11 @@ def scatter(ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, dtype:
     return narrow(slice_dim(out(y), dim, 0, convert(size, I64)), dtype)
 
 
-ORDER_ROWS: dict[str, Row] = {
+ROWS: dict[str, Row] = {
     "cumsum": cumsum,
     "cumprod": filled_in(cumprod),
     "topk": filled_in(topk),
     "topk_indices": filled_in(topk_indices),
     "scatter": scatter,
 }
+CHECKS: dict[str, Check] = {"topk": check_topk, "topk_indices": check_topk}

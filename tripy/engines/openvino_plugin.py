@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import openvino as ov
 
 from tripy import errors, shapes
-from tripy.engines.openvino_nodes import DTYPES, Attrs, Context, Inputs, Row, Shape
+from tripy.engines.openvino_nodes import DTYPES, Attrs, Check, Context, Inputs, Row, Shape
 from tripy.graph import shape_text
 from tripy.ops.plugin import Plugin, find, keywords
 
@@ -72,5 +72,5 @@ def _check(dtypes: Sequence[str], attrs: Attrs, shapes: Sequence[Shape]) -> str 
     return f"the plugin {attrs['plugin']!r} has no lowering for 'openvino'"
 
 
-PLUGIN_ROWS: dict[str, Row] = {"plugin": _plugin}
-PLUGIN_CHECKS: dict[str, Callable[..., str | None]] = {"plugin": _check}
+ROWS: dict[str, Row] = {"plugin": _plugin}
+CHECKS: dict[str, Check] = {"plugin": _check}

@@ -20,6 +20,7 @@ from tripy.engines.openvino_nodes import (
     F32,
     I32,
     Attrs,
+    Check,
     Context,
     Inputs,
     Row,
@@ -30,7 +31,7 @@ from tripy.engines.openvino_nodes import (
     out,
 )
 
-__all__ = ["RANDOM_ROWS", "Threefry", "check_threefry"]
+__all__ = ["CHECKS", "ROWS", "Threefry"]
 
 MOST_COUNTERS = 2**31 - 1
 
@@ -88,4 +89,5 @@ def check_threefry(dtypes: Sequence[str], attrs: Attrs, shapes: Sequence[Shape])
     return None
 
 
-RANDOM_ROWS: dict[str, Row] = {"threefry": threefry}
+ROWS: dict[str, Row] = {"threefry": threefry}
+CHECKS: dict[str, Check] = {"threefry": check_threefry}

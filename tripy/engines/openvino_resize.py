@@ -21,6 +21,7 @@ from tripy.engines.openvino_nodes import (
     I64,
     INTEGER_LIMITS,
     Attrs,
+    Check,
     Context,
     Inputs,
     Row,
@@ -159,4 +160,5 @@ def check_resize(dtypes: Sequence[str], attrs: Attrs, sizes: Sequence[Shape]) ->
     return None
 
 
-RESIZE_ROWS: dict[str, Row] = {"resize": resize}
+ROWS: dict[str, Row] = {"resize": resize}
+CHECKS: dict[str, Check] = {"resize": check_resize}

@@ -18,6 +18,7 @@ from tripy.engines.openvino_nodes import (
     I64,
     LEAST_INT32,
     Attrs,
+    Check,
     Context,
     Inputs,
     Row,
@@ -321,7 +322,7 @@ def batchnorm(ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, dtyp
     return narrow(op.batch_norm_inference(*map(wide, inputs), attrs["eps"]), dtype)
 
 
-WINDOW_ROWS: dict[str, Row] = {
+ROWS: dict[str, Row] = {
     "batchnorm": batchnorm,
     "conv": conv,
     "conv_transpose": conv_transpose,
@@ -338,3 +339,4 @@ WINDOW_ROWS: dict[str, Row] = {
     "take_along_dim": take_along_dim,
     "size": size,
 }
+CHECKS: dict[str, Check] = {}

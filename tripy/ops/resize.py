@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tripy import dtypes, errors, shapes
 from tripy.dtypes import ALL, FLOATS
@@ -14,6 +13,9 @@ from tripy.ops.registry import apply, describe, option, primitive, shape_error
 from tripy.shapes import Shape, Size
 from tripy.signature import public
 from tripy.tensor import Tensor, number_kind
+
+if TYPE_CHECKING:
+    from fractions import Fraction
 
 _MODES = ("linear", "nearest", "cubic")
 _INTERPOLATED = (*FLOATS, dtypes.int8, dtypes.uint8)
@@ -34,6 +36,8 @@ primitive("resize", _resized, _resize_work)
 
 def _ratio(scale: float) -> Fraction:
     """Return the ratio that a scale was written or computed as: 0.7 is 7/10, not just below."""
+    from fractions import Fraction  # imports decimal
+
     near = Fraction(scale).limit_denominator(1 << 15)
     return near if float(near) == scale else Fraction(repr(scale))
 
