@@ -43,6 +43,7 @@ from tripy.nn import AvgPool as AvgPool
 from tripy.nn import BatchNorm as BatchNorm
 from tripy.nn import Conv as Conv
 from tripy.nn import ConvTranspose as ConvTranspose
+from tripy.nn import Embedding as Embedding
 from tripy.nn import Identity as Identity
 from tripy.nn import Linear as Linear
 from tripy.nn import MaxPool as MaxPool
@@ -86,6 +87,8 @@ from tripy.ops.movement import transpose as transpose
 from tripy.ops.movement import unsqueeze as unsqueeze
 from tripy.ops.pooling import avgpool as avgpool
 from tripy.ops.pooling import maxpool as maxpool
+from tripy.ops.quantize import dequantize as dequantize
+from tripy.ops.quantize import quantize as quantize
 from tripy.ops.reduce import all as all
 from tripy.ops.reduce import allclose as allclose
 from tripy.ops.reduce import any as any

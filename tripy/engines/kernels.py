@@ -13,7 +13,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from tripy.engines import window_kernels
+from tripy.engines import quantize_kernels, window_kernels
 from tripy.engines.window_kernels import (
     ACCUMULATOR,
     BFLOAT16,
@@ -370,6 +370,7 @@ BODIES: dict[str, Body] = {
     **REDUCTIONS,
     **MOVEMENT,
     **window_kernels.BODIES,
+    **quantize_kernels.bodies(cast),
     "cast": _cast,
     "arange": _arange,
     "size": _size,

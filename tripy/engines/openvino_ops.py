@@ -61,6 +61,7 @@ from tripy.engines.openvino_nodes import (
     wide,
     wide_integers,
 )
+from tripy.engines.openvino_quantize import QUANTIZE_ROWS
 from tripy.engines.openvino_window import WINDOW_ROWS
 
 __all__ = ["DTYPES", "ROWS", "Context", "Row", "refusal"]
@@ -402,6 +403,7 @@ TABLE: dict[str, Row] = {
     "matmul": matmul,
     "arange": arange,
     **WINDOW_ROWS,
+    **QUANTIZE_ROWS,
 }
 
 

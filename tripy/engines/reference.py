@@ -14,6 +14,7 @@ from tripy import dtypes, errors, shapes
 from tripy.engines.base import Options, Refusal
 from tripy.engines.kernels import BODIES
 from tripy.graph import Graph, Node, Value, bind
+from tripy.ops.quantize import check_scale
 
 
 def run_node(node: Node, inputs: Sequence[Any], sizes: Mapping[str, int] | None) -> Any:
@@ -85,7 +86,13 @@ def _check_exponent(node: Node, exponent: Any) -> None:
 
 
 # Primitive -> what eager mode checks of the elements of its second input.
-VALUE_CHECKS = {"gather": _check_index, "take_along_dim": _check_index, "pow": _check_exponent}
+VALUE_CHECKS = {
+    "gather": _check_index,
+    "take_along_dim": _check_index,
+    "pow": _check_exponent,
+    "quantize": check_scale,
+    "dequantize": check_scale,
+}
 
 
 def compute(value: Value) -> None:
