@@ -37,6 +37,8 @@ check: lint types test
 bench: $(VENV)/.dev  ## measure beside OpenVINO and, where installed, torch
 	$(BIN)/python bench/foundation.py --json bench/results/foundation.json \
 		--markdown bench/results/foundation.md
+	$(BIN)/python bench/quantization.py --json bench/results/quantization.json \
+		--markdown bench/results/quantization.md
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -28,7 +28,9 @@ GOOD: dict[str, Any] = {
     "kernel_dims": (2, 2), "stride": 1, "padding": 0, "ceil_mode": False, "count_include_pad": True,
     "weight": tp.ones((4, 2, 3, 3)), "bias": True, "groups": 1, "dilation": 1, "output_padding": 0,
     "data": [1, 2], "tensor": [1.0], "name": "name", "in_channels": 2, "out_channels": 4,
-    "in_features": 2, "out_features": 3, "num_features": 2, "eps": 1e-5, "min": 1, "opt": 2,
+    "in_features": 2, "out_features": 3, "num_features": 2,
+    "num_embeddings": 4, "embedding_dim": 3, "scale": 0.5, "quant_dtype": tp.int8,
+    "weight_quant_dim": 0, "eps": 1e-5, "min": 1, "opt": 2,
     "max": 3, "value_bounds": (1, 2, 3), "kind": "cpu", "func": tp.relu, "optimization_level": 3,
     "args": [tp.InputInfo((2,), tp.float32)], "kwargs": {}, "engine": "reference",
     "precision": "float32", "modules": tp.relu,
@@ -58,6 +60,8 @@ OWN: dict[str, dict[str, Any]] = {
     "conv": {"input": image, "bias": None},
     "conv_transpose": {"input": image, "weight": tp.ones((2, 4, 3, 3)), "bias": None},
     "random.randint": {"dtype": tp.int32},
+    "quantize": {"dtype": tp.int8, "dim": None},
+    "dequantize": {"input": tp.ones((2, 3), tp.int8), "dim": None},
     "matmul": {"other": tp.ones((3, 2))},
     "DimensionSize": {"data": 3},
     "save_safetensors": {"tensors": {"a": matrix}},
@@ -156,6 +160,10 @@ def test_bad_values_give_tripy_exceptions(name: str) -> None:
     assert missing == []
 
 
+def quantized() -> tp.Linear:
+    return tp.Linear(3, 2, quant_dtype=tp.int8)
+
+
 OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "+": lambda t, x: t + x,
     "reflected +": lambda t, x: x + t,
@@ -175,6 +183,9 @@ OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "reshape": lambda t, x: t.reshape(x),
     "name": lambda t, x: setattr(tp.Tensor(t), "name", x),
     "weight": lambda t, x: setattr(tp.Linear(3, 2), "weight", x),
+    "weight scale": lambda t, x: setattr(quantized(), "weight_scale", x),
+    "input scale": lambda t, x: setattr(quantized(), "input_scale", x),
+    "scales": lambda t, x: quantized().load_state_dict({"input_scale": x, "weight_scale": t}),
     "state dict": lambda t, x: tp.Linear(3, 2).load_state_dict({"weight": t, "bias": x}),
     "member": lambda t, x: tp.Sequential(tp.relu)[x],
     "Sequential": lambda t, x: tp.Sequential(x),

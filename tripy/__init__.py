@@ -51,6 +51,7 @@ from tripy.nn import AvgPool as AvgPool
 from tripy.nn import BatchNorm as BatchNorm
 from tripy.nn import Conv as Conv
 from tripy.nn import ConvTranspose as ConvTranspose
+from tripy.nn import Embedding as Embedding
 from tripy.nn import Identity as Identity
 from tripy.nn import Linear as Linear
 from tripy.nn import MaxPool as MaxPool
@@ -118,6 +119,8 @@ from tripy.ops.plugin import register_plugin as register_plugin
 from tripy.ops.pooling import adaptive_avgpool as adaptive_avgpool
 from tripy.ops.pooling import avgpool as avgpool
 from tripy.ops.pooling import maxpool as maxpool
+from tripy.ops.quantize import dequantize as dequantize
+from tripy.ops.quantize import quantize as quantize
 from tripy.ops.rearrange import flip as flip
 from tripy.ops.rearrange import pixel_shuffle as pixel_shuffle
 from tripy.ops.rearrange import repeat as repeat

@@ -62,6 +62,7 @@ FLOATS = (float32, float16, bfloat16, float64)
 INTEGERS = (int8, uint8, int16, int32, int64)
 NUMERIC = FLOATS + INTEGERS
 PACKED = (int4, float8)
+QUANTIZED = (int8, int4, float8)
 ALL = (*NUMERIC, *PACKED, bool_)
 BOOL = (bool_,)
 MATRIX = (*FLOATS, int32, int64)

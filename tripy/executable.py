@@ -229,8 +229,8 @@ class Executable:
         results = self._run(self._program, buffers)
         expected = self._run(ReferenceProgram(self._plan.graph), buffers)
         rows = []
-        for path, (kind, _), x, y in zip(self._paths, self._outputs, results, expected):
-            limits = tolerances(kind, self.precision, rtol, atol)
+        for path, value, x, y in zip(self._paths, self._graph.outputs, results, expected):
+            limits = tolerances(value, self.precision, rtol, atol)
             rows.append(compare(path, x, y, limits))
         return Report(rows)
 

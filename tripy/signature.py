@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 from tripy import errors
 from tripy.config import config
 from tripy.devices import device
-from tripy.dtypes import ALL, BOOL, BY_NAME, dtype, suggestion
+from tripy.dtypes import ALL, BOOL, BY_NAME, QUANTIZED, dtype, suggestion
 from tripy.errors import Api
 from tripy.shapes import as_size
 
@@ -395,6 +395,8 @@ def _check_dtype(parameter: _Parameter, value: Any, _api: Api) -> None:
 def _dtype_fix(name: str, kind: dtype, accepted: Sequence[dtype]) -> str:
     if accepted == BOOL:
         return f"compare first: ({name} != 0), or tp.cast({name}, tp.bool)"
+    if accepted == QUANTIZED:
+        return f"tp.quantize({name}, scale, tp.int8) first"
     preferred = ("int32", "float32") if kind in BOOL else ("float32", "int32")
     choice = next((BY_NAME[k] for k in preferred if BY_NAME[k] in accepted), accepted[0])
     return f"tp.cast({name}, tp.{choice.name})"

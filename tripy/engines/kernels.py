@@ -16,6 +16,7 @@ import numpy as np
 from tripy.engines import (
     order_kernels,
     plugin_kernels,
+    quantize_kernels,
     random_kernels,
     resize_kernels,
     window_kernels,
@@ -377,6 +378,7 @@ BODIES: dict[str, Body] = {
     **REDUCTIONS,
     **MOVEMENT,
     **{name: body for family in FAMILIES for name, body in family.BODIES.items()},
+    **quantize_kernels.bodies(cast),
     "cast": _cast,
     "arange": _arange,
     "size": _size,

@@ -19,6 +19,7 @@ from tripy.engines import border
 from tripy.engines.base import Options, Refusal
 from tripy.engines.openvino_nodes import divided_integers
 from tripy.engines.openvino_ops import DTYPES, ROWS, refusal
+from tripy.engines.openvino_quantize import CARRIERS, Tracker
 from tripy.engines.openvino_random import Threefry
 from tripy.graph import Graph, Node, Value, bind, specialise
 from tripy.shapes import Dim, Size
@@ -91,6 +92,7 @@ class _Builder:
         self.nodes: dict[int, Any] = {}
         self.sizes: dict[Size, Any] = {}
         self.made: dict[Any, list[Any]] = {}
+        self.tracker = Tracker()
         self.parameters = [self._parameter(value) for value in graph.inputs]
         self.keep: list[Any] = []  # memory that constants share
 
@@ -166,11 +168,13 @@ class _Builder:
     def _node(self, value: Value) -> Any:
         node, data = value.node, value.data
         if data is not None or node is None:
+            self.tracker.add_constant(value)
             return self.constant(value)
-        inputs = [self.nodes[id(i)] for i in node.inputs]
+        inputs = self.tracker.operands(node, [self.nodes[id(i)] for i in node.inputs])
         row = ROWS[node.primitive.name]
         attributes = {k: _plain(v) for k, v in node.attributes.items()}
-        return row(self, inputs, attributes, node.shape, node.dtype.name)
+        output = row(self, inputs, attributes, node.shape, node.dtype.name)
+        return self.tracker.result(value, node, output)
 
 
 def _plain(attribute: Any) -> Any:
@@ -354,10 +358,12 @@ class OpenVINOEngine:
     def refusals(self, graph: Graph) -> list[Refusal]:
         """Return the nodes that the CPU plugin would not compute exactly."""
         inside = border.drawn(graph, _LACKING)
+        graph = graph if inside is None else inside.graph
+        carried = _carried(graph)
         found = []
-        for value in (graph if inside is None else inside.graph).operations:
+        for value in graph.operations:
             if value.node is not None:
-                reason = _refusal(value.node)
+                reason = _refusal(value, value.node, carried)
                 if reason:
                     found.append(Refusal(value.node, reason))
         return found
@@ -377,13 +383,31 @@ class OpenVINOEngine:
         return OpenVINOProgram(graph, options, exported)
 
 
-def _refusal(node: Node) -> str | None:
+def _carried(graph: Graph) -> set[int]:
+    """Values of packed types between quantize and dequantize."""
+    outputs = {id(value) for value in graph.outputs}
+    found = set()
+    for value in graph.operations:
+        name = value.node.primitive.name if value.node is not None else ""
+        if name == "quantize" and value.dtype in dtypes.PACKED and id(value) not in outputs:
+            found.add(id(value))
+        if name != "dequantize" and value.node is not None:
+            found -= {id(i) for i in value.node.inputs}
+    return found
+
+
+def _refusal(value: Value, node: Node, carried: set[int]) -> str | None:
+    names = [v.dtype.name for v in (*node.inputs, value)]
+    *inputs, kind = (
+        CARRIERS[name] if id(v) in carried else name
+        for name, v in zip(names, (*node.inputs, value))
+    )
     return refusal(
         node.primitive.name,
-        [value.dtype.name for value in node.inputs],
-        node.dtype.name,
+        inputs,
+        kind,
         {k: _plain(v) for k, v in node.attributes.items()},
-        [value.shape for value in node.inputs],
+        [v.shape for v in node.inputs],
         node.shape,
     )
 

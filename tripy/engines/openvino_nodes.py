@@ -169,17 +169,27 @@ def magnitude(x: Output | Node) -> Node:
     return op.maximum(x, op.subtract(const(0, x), x))
 
 
+def barrier(x: Output | Node) -> Output:
+    """`x`, NaN too. Quantized programs pull factors out of differences, but not past this."""
+    least = op.convert(const(-math.inf, F32), element_type(x))  # no bfloat16 constant takes it
+    return out(op.maximum(least, x))
+
+
 # Rounding to float16: the plugin computes float16 in float32 and drops the conversions between.
+
+
+def on_grid(x: Output, bits: int, smallest: int) -> Node:
+    """float32 values rounded to so many bits, and to a multiple of 2 ** smallest near zero."""
+    spread = barrier(op.multiply(x, const(2.0 ** (24 - bits) + 1, F32)))
+    normal = op.subtract(spread, op.subtract(spread, x))
+    grid = op.multiply(x, const(2.0**-smallest, F32))
+    tiny = op.multiply(op.round(grid, "half_to_even"), const(2.0**smallest, F32))
+    return op.select(op.less(magnitude(x), const(2.0 ** (smallest + bits - 1), F32)), tiny, normal)
 
 
 def rounded_to_half(x: Output) -> Output:
     """float32 values rounded to the nearest float16, as the conversion should do."""
-    spread = op.multiply(x, const(8193.0, F32))
-    normal = op.subtract(spread, op.subtract(spread, x))
-    grid = op.multiply(x, const(2.0**24, F32))
-    tiny = op.multiply(op.round(grid, "half_to_even"), const(2.0**-24, F32))
-    size = magnitude(x)
-    value = op.select(op.less(size, const(2.0**-14, F32)), tiny, normal)
+    value, size = on_grid(x, 11, -24), magnitude(x)
     # Written so that NaN takes the finite branch and stays NaN.
     overflow = op.greater_equal(size, const(65520.0, F32))
     return out(op.select(overflow, op.multiply(op.sign(x), const(math.inf, F32)), value))
@@ -280,7 +290,7 @@ def divided_integers(lhs: Output, rhs: Output) -> tuple[Node, Node]:
 
 def halves_of(x: Output | Node) -> tuple[Node, Node]:
     """`x` as a sum of two floats of 12 bits each, whose products are exact."""
-    spread = op.multiply(x, const(4097.0, F32))
+    spread = barrier(op.multiply(x, const(4097.0, F32)))
     high = op.subtract(spread, op.subtract(spread, x))
     return high, op.subtract(x, high)
 
@@ -378,24 +388,27 @@ def rounded_to_bfloat16(x: Output) -> Output:
     scaled = op.multiply(x, const(2.0**-32, F32))  # so that large values do not overflow
     small = op.less(magnitude(x), const(1.0, F32))
     value = op.select(small, x, scaled)
-    spread = op.multiply(value, const(65537.0, F32))
+    spread = barrier(op.multiply(value, const(65537.0, F32)))
     nearest = op.subtract(spread, op.subtract(spread, value))
     grown = op.select(small, nearest, op.multiply(nearest, const(2.0**32, F32)))
     return out(op.select(op.is_finite(x), grown, x))
 
 
+def rounded_to_float8(x: Output) -> Output:
+    """float32 values rounded to the nearest float8: conversions round twice, through float16."""
+    nearest = on_grid(out(op.clamp(x, -448.0, 448.0)), 4, -9)
+    return out(op.select(op.is_nan(x), x, nearest))
+
+
 _ROUNDED: dict[str, Callable[[Output], Output]] = {
     "float16": rounded_to_half,
     "bfloat16": rounded_to_bfloat16,
+    "float8": rounded_to_float8,
 }
 
 
 def float_to_float(x: Output, dtype: str) -> Output:
-    if dtype in _ROUNDED:
-        return narrow(_ROUNDED[dtype](x), dtype)
-    if dtype == "float8":
-        x = out(op.select(op.is_nan(x), x, op.clamp(x, -448.0, 448.0)))
-    return narrow(x, dtype)
+    return narrow(_ROUNDED[dtype](x) if dtype in _ROUNDED else x, dtype)
 
 
 def cast(ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, dtype: str) -> Output:

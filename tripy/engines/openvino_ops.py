@@ -14,6 +14,7 @@ from openvino import opset15 as op
 from tripy.engines import (
     openvino_order,
     openvino_plugin,
+    openvino_quantize,
     openvino_random,
     openvino_resize,
     openvino_window,
@@ -73,7 +74,14 @@ from tripy.engines.openvino_nodes import (
 __all__ = ["DTYPES", "ROWS", "Context", "Row", "refusal"]
 
 #: Modules with rows, and checks of what the plugin cannot do exactly, of a family each.
-FAMILIES = (openvino_order, openvino_plugin, openvino_random, openvino_resize, openvino_window)
+FAMILIES = (
+    openvino_order,
+    openvino_plugin,
+    openvino_quantize,
+    openvino_random,
+    openvino_resize,
+    openvino_window,
+)
 NARROWED = {"int64": "int32", "float64": "float32"}
 PACKED = ("int4", "float8")
 #: Products of two digits of base 256 that float32 adds exactly.

@@ -15,6 +15,7 @@ from tripy.engines import plugin_kernels
 from tripy.engines.base import Options, Refusal
 from tripy.engines.kernels import BODIES
 from tripy.graph import Graph, Node, Value, bind
+from tripy.ops.quantize import check_scale
 
 
 def run_node(node: Node, inputs: Sequence[Any], sizes: Mapping[str, int] | None) -> Any:
@@ -93,6 +94,8 @@ VALUE_CHECKS = {
     "take_along_dim": _check_index,
     "scatter": _check_index,
     "pow": _check_exponent,
+    "quantize": check_scale,
+    "dequantize": check_scale,
 }
 
 

@@ -2,6 +2,7 @@
 
 from tripy.nn.convolution import Conv as Conv
 from tripy.nn.convolution import ConvTranspose as ConvTranspose
+from tripy.nn.embedding import Embedding as Embedding
 from tripy.nn.linear import Linear as Linear
 from tripy.nn.module import Module as Module
 from tripy.nn.module import Parameter as Parameter

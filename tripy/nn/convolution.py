@@ -8,12 +8,12 @@ from typing import Any
 from tripy import dtypes
 from tripy.dtypes import FLOATS, dtype
 from tripy.nn.module import (
-    Module,
     check_float,
     check_input_dtype,
     check_sizes,
     default_parameter,
 )
+from tripy.nn.quantization import QuantizedModule
 from tripy.ops.convolution import (
     check_groups,
     check_output_padding,
@@ -27,16 +27,18 @@ from tripy.signature import public
 from tripy.tensor import Tensor
 
 
-class _Convolution(Module):
+class _Convolution(QuantizedModule):
     """What Conv and ConvTranspose share: arguments, checks and attributes."""
 
-    _frozen = ("dtype", "padding", "stride", "groups", "dilation", "output_padding")
+    _frozen = (
+        *("dtype", "padding", "stride", "groups", "dilation", "output_padding"),
+        *("quant_dtype", "weight_quant_dim"),
+    )
     padding: Pairs | str
     stride: tuple[int, ...]
     groups: int
     dilation: tuple[int, ...]
     bias: Tensor | None
-    weight: Tensor
 
     def _set_up(
         self,
@@ -101,6 +103,8 @@ class Conv(_Convolution):
             M ints or one; 1 by default.
         bias: whether a bias is added to the result.
         dtype: dtype of the parameters; one of float16, bfloat16, float32, float64.
+        quant_dtype: dtype that the weight is quantized to: int8, int4, float8, or None.
+        weight_quant_dim: dim of the weight that its scales, or blocks of them, run along.
 
     Attributes:
         padding: tuple of M (before, after) pairs, or ``"same"``.
@@ -110,13 +114,20 @@ class Conv(_Convolution):
         dtype: dtype of the parameters.
         bias: Parameter of shape (out_channels,), or None.
         weight: Parameter of shape (out_channels, in_channels / groups, \*kernel_dims).
+        quant_dtype: dtype of the quantized weight, or None.
+        weight_quant_dim: dim of the scales of the weight, or None.
+        weight_scale: with ``quant_dtype``, Parameter to set before a call, of rank 0, a scale per
+            element of ``weight_quant_dim``, or per block in the forms of :func:`tripy.quantize`.
+        input_scale: with ``quant_dtype``, Parameter of rank 0, or None: inputs stay as they are.
 
     Raises:
         TripyShapeError: for lengths that are not M; when called with another rank or channel
-            count, or when nothing would come out.
+            count, or when nothing would come out; for a scale that does not fit.
         TripyTypeError: for arguments of another form, or dtypes that differ.
-        TripyValueError: for sizes, strides or dilations below 1, negative padding, or groups that
-            do not divide the channels.
+        TripyIndexError: for a ``weight_quant_dim`` that the weight does not have.
+        TripyValueError: for sizes, strides or dilations below 1, negative padding, groups that do
+            not divide the channels, or ``weight_quant_dim`` without ``quant_dtype``; when called
+            before ``weight_scale`` is set.
 
     Example: Plain
         >>> input = tp.reshape(tp.arange(16, dtype=tp.float32), (1, 1, 4, 4))
@@ -211,18 +222,22 @@ class Conv(_Convolution):
         dilation: Any = None,
         bias: bool = True,
         dtype: dtype = dtypes.float32,
+        quant_dtype: dtype | None = None,
+        weight_quant_dim: int | None = None,
     ) -> None:
         channels = (in_channels, out_channels)
         kernel = self._set_up(channels, kernel_dims, padding, stride, groups, dilation, dtype)
         self.bias = default_parameter((int(out_channels),), dtype) if bias else None
         shape = (int(out_channels), int(in_channels) // self.groups, *kernel)
         self.weight = default_parameter(shape, dtype)
+        self._set_up_scales(quant_dtype, weight_quant_dim)
 
     @public("Conv", input=FLOATS)
     def forward(self, input: Tensor) -> Tensor:
         """Return the convolution of an input of shape (N, in_channels, D_0, …, D_n)."""
         check_input_dtype(self, input, self.weight)
-        return conv(input, self.weight, self.bias, **self._arguments())
+        weight = self._weight_as_used()
+        return conv(self._input_as_used(input), weight, self.bias, **self._arguments())
 
 
 class ConvTranspose(_Convolution):
@@ -245,6 +260,8 @@ class ConvTranspose(_Convolution):
         dtype: dtype of the parameters; one of float16, bfloat16, float32, float64.
         output_padding: cells added at the far end, M ints or one, each smaller than
             max(stride, dilation); 0 by default.
+        quant_dtype: dtype that the weight is quantized to: int8, int4, float8, or None.
+        weight_quant_dim: dim of the weight that its scales, or blocks of them, run along.
 
     Attributes:
         padding: tuple of M (before, after) pairs, or ``"same"``.
@@ -255,13 +272,20 @@ class ConvTranspose(_Convolution):
         dtype: dtype of the parameters.
         bias: Parameter of shape (out_channels,), or None.
         weight: Parameter of shape (in_channels, out_channels / groups, \*kernel_dims).
+        quant_dtype: dtype of the quantized weight, or None.
+        weight_quant_dim: dim of the scales of the weight, or None.
+        weight_scale: with ``quant_dtype``, Parameter to set before a call, of rank 0, a scale per
+            element of ``weight_quant_dim``, or per block in the forms of :func:`tripy.quantize`.
+        input_scale: with ``quant_dtype``, Parameter of rank 0, or None: inputs stay as they are.
 
     Raises:
         TripyShapeError: for lengths that are not M; when called with another rank or channel
-            count, or when nothing would come out.
+            count, or when nothing would come out; for a scale that does not fit.
         TripyTypeError: for arguments of another form, or dtypes that differ.
+        TripyIndexError: for a ``weight_quant_dim`` that the weight does not have.
         TripyValueError: for sizes, strides or dilations below 1, negative padding, too much output
-            padding, or groups that do not divide the channels.
+            padding, groups that do not divide the channels, or ``weight_quant_dim`` without
+            ``quant_dtype``; when called before ``weight_scale`` is set.
 
     Example:
         >>> input = tp.reshape(tp.arange(4, dtype=tp.float32), (1, 1, 2, 2))
@@ -273,6 +297,7 @@ class ConvTranspose(_Convolution):
             dtype=float32, loc=cpu:0, shape=(1, 1, 3, 3))
     """
 
+    _output_dim = 1
     output_padding: tuple[int, ...]
 
     @public("ConvTranspose")
@@ -288,6 +313,8 @@ class ConvTranspose(_Convolution):
         bias: bool = True,
         dtype: dtype = dtypes.float32,
         output_padding: Any = None,
+        quant_dtype: dtype | None = None,
+        weight_quant_dim: int | None = None,
     ) -> None:
         channels = (in_channels, out_channels)
         kernel = self._set_up(channels, kernel_dims, padding, stride, groups, dilation, dtype)
@@ -297,12 +324,12 @@ class ConvTranspose(_Convolution):
         self.bias = default_parameter((int(out_channels),), dtype) if bias else None
         shape = (int(in_channels), int(out_channels) // self.groups, *kernel)
         self.weight = default_parameter(shape, dtype)
+        self._set_up_scales(quant_dtype, weight_quant_dim)
 
     @public("ConvTranspose", input=FLOATS)
     def forward(self, input: Tensor) -> Tensor:
         """Return the transposed convolution of an input of shape (N, in_channels, D_0, …)."""
         check_input_dtype(self, input, self.weight)
-        arguments = self._arguments()
-        return conv_transpose(
-            input, self.weight, self.bias, **arguments, output_padding=self.output_padding
-        )
+        weight, input = self._weight_as_used(), self._input_as_used(input)
+        arguments = self._arguments() | {"output_padding": self.output_padding}
+        return conv_transpose(input, weight, self.bias, **arguments)

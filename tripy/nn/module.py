@@ -5,13 +5,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from os import PathLike
-from typing import Any
+from typing import Any, NamedTuple
 
 from tripy import dtypes, errors, printing
 from tripy.dtypes import dtype
 from tripy.graph import Value, shape_text, volume
 from tripy.ops.create import arange
 from tripy.ops.movement import reshape
+from tripy.shapes import Shape
 from tripy.signature import InstanceSignature, call_text, public
 from tripy.tensor import HOOKS, Tensor, wrap
 
@@ -57,6 +58,42 @@ def default_parameter(shape: tuple[int, ...], kind: dtype) -> Parameter:
     return wrap(value, Parameter)  # type: ignore[return-value]
 
 
+class Accepted(NamedTuple):
+    """What may take the place of a parameter.
+
+    Attributes:
+        dtype: its dtype.
+        fits: whether a shape does.
+        shape: the shapes that do, for messages.
+        fix: how to change a value of another shape.
+        kind: class of the error when a state dict has another one.
+    """
+
+    dtype: dtype
+    fits: Callable[[Shape], bool]
+    shape: str
+    fix: str = "reshape the value, or build a module of other sizes"
+    kind: type[errors.TripyStateDictError] = errors.TripyStateDictError
+
+    def problem(self, tensor: Tensor) -> type[errors.TripyStateDictError]:
+        """Return the class of the error for a tensor of a state dict that does not fit."""
+        has_shape = self.fits(tensor._value.shape)
+        return errors.TripyStateDictError if has_shape else self.kind
+
+    def takes(self, tensor: Tensor) -> bool:
+        """Whether a tensor may take the place."""
+        return tensor.dtype is self.dtype and self.fits(tensor._value.shape)
+
+    def __str__(self) -> str:
+        return f"{self.dtype} of shape {self.shape}"
+
+
+def like(current: Tensor) -> Accepted:
+    """Return that a value must have the shape and dtype of the present one."""
+    shape = current._value.shape
+    return Accepted(current.dtype, lambda other: other == shape, shape_text(shape))
+
+
 class StateDict(dict[str, Tensor]):
     """A dict of parameters by name that prints one entry per line."""
 
@@ -82,6 +119,8 @@ class Module:
     """
 
     _frozen: tuple[str, ...] = ()
+    #: Parameters that may be None, and are loaded all the same.
+    _optional: tuple[str, ...] = ()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run ``forward``."""
@@ -143,13 +182,36 @@ class Module:
                 fix=f"build a new {type(self).__name__} with that {name}",
             )
         current = self.__dict__.get(name)
-        if isinstance(current, Tensor) and value is not None:
-            value = _replacement(name, current, value)
+        is_unset = name in self._optional and name in self.__dict__
+        if value is not None and (isinstance(current, Tensor) or is_unset):
+            value = self._replacement(name, current, value)
         elif isinstance(value, Tensor):
             _mark(value._value)
         if isinstance(value, Parameter):
             value._label(f"{type(self).__name__}.{name}")
         object.__setattr__(self, name, value)
+
+    def _accepted(self, name: str, current: Tensor | None) -> Accepted:
+        """Return what may take the place of a parameter."""
+        assert current is not None
+        return like(current)
+
+    def _replacement(self, name: str, current: Tensor | None, value: Any) -> Tensor:
+        """Return the tensor for a parameter that is assigned, if it fits."""
+        tensor = value if isinstance(value, Tensor) else Tensor(value)
+        wanted = self._accepted(name, current)
+        if wanted.takes(tensor):
+            _mark(tensor._value)
+            return tensor
+        has_shape = wanted.fits(tensor._value.shape)
+        raise errors.error(
+            errors.TripyTypeError if has_shape else errors.TripyShapeError,
+            f"the parameter {name!r} cannot take this value.",
+            received=_type_text(tensor),
+            expected=str(wanted),
+            fix=f"tp.cast(value, tp.{wanted.dtype})" if has_shape else wanted.fix,
+            argument="value",
+        )
 
     def __getattr__(self, name: str) -> Any:
         raise errors.unknown_attribute(
@@ -180,10 +242,16 @@ class Module:
         """Yield (name, module) of the immediate children."""
         return ((name, value) for name, value, _, _ in self._members(Module))
 
-    def _slots(self, prefix: str = "") -> Iterator[tuple[str, Tensor, Any, Any]]:
-        """Yield (state-dict name, tensor, container, key) of all parameters, depth first."""
+    def _slots(self, prefix: str = "") -> Iterator[tuple[str, Tensor | None, Any, Any]]:
+        """Yield (state-dict name, tensor, container, key) of all parameters, depth first.
+
+        The tensor is None for optional ones that are not set.
+        """
         for name, value, container, key in self._members(Tensor):
             yield prefix + name, value, container, key
+        for name in self._optional:
+            if self.__dict__.get(name, name) is None:
+                yield prefix + name, None, self, name
         for name, child in self.named_children():
             yield from child._slots(f"{prefix}{name}.")
 
@@ -203,7 +271,8 @@ class Module:
                 bias: tensor([0.0000], dtype=float32, loc=cpu:0, shape=(1,)),
             }
         """
-        return StateDict((name, value) for name, value, _, _ in self._slots())
+        slots = self._slots()
+        return StateDict((name, value) for name, value, _, _ in slots if value is not None)
 
     @public("Module.load_state_dict")
     def load_state_dict(
@@ -238,15 +307,15 @@ class Module:
         is_path = not isinstance(state_dict, Mapping)
         state: Any = HOOKS["read_state_dict"](state_dict) if is_path else state_dict
         slots = {name: (value, box, key) for name, value, box, key in self._slots()}
-        missing, unexpected = set(slots) - set(state), set(state) - set(slots)
+        needed = {name for name, (value, _, _) in slots.items() if value is not None}
+        missing, unexpected = needed - set(state), set(state) - set(slots)
         values = {n: _as_parameter(n, state[n]) for n in slots if n in state}
-        mismatched = [
-            (name, _type_text(value), _type_text(slots[name][0]))
-            for name, value in values.items()
-            if _type_text(value) != _type_text(slots[name][0])
-        ]
+        wanted = {name: _accepted_in(*slots[name]) for name in values}
+        mismatched = [n for n, value in values.items() if not wanted[n].takes(value)]
         if mismatched or (strict and (missing or unexpected)):
-            raise _does_not_fit(self, missing, unexpected, mismatched, strict)
+            rows = [(n, _type_text(values[n]), str(wanted[n])) for n in mismatched]
+            kinds = {wanted[n].problem(values[n]) for n in mismatched}
+            raise _does_not_fit(self, missing, unexpected, rows, strict, kinds)
         for name, value in values.items():
             _, box, key = slots[name]
             _mark(value._value)
@@ -275,26 +344,6 @@ def _type_text(tensor: Tensor) -> str:
     return f"{tensor.dtype} of shape {shape_text(tensor._value.shape)}"
 
 
-def _replacement(name: str, current: Tensor, value: Any) -> Tensor:
-    """Return the tensor for a parameter that is assigned; shape and dtype must stay."""
-    tensor = value if isinstance(value, Tensor) else Tensor(value)
-    if _type_text(tensor) == _type_text(current):
-        _mark(tensor._value)
-        return tensor
-    same_shape = tensor._value.shape == current._value.shape
-    kind = errors.TripyTypeError if same_shape else errors.TripyShapeError
-    raise errors.error(
-        kind,
-        f"the parameter {name!r} cannot take this value.",
-        received=_type_text(tensor),
-        expected=_type_text(current),
-        fix=f"tp.cast(value, tp.{current.dtype})"
-        if same_shape
-        else "reshape the value, or build a module of other sizes",
-        argument="value",
-    )
-
-
 def _as_parameter(name: str, value: Any) -> Tensor:
     if isinstance(value, Tensor):
         return value
@@ -311,19 +360,26 @@ def _as_parameter(name: str, value: Any) -> Tensor:
         ) from problem
 
 
+def _accepted_in(current: Tensor | None, box: Any, key: Any) -> Accepted:
+    if isinstance(box, Module):
+        return box._accepted(key, current)
+    return like(box[key])
+
+
 def _does_not_fit(
     module: Module,
     missing: set[str],
     unexpected: set[str],
     mismatched: list[tuple[str, str, str]],
     strict: bool,
+    kinds: set[type[errors.TripyStateDictError]],
 ) -> errors.TripyStateDictError:
     lists = (("missing", missing), ("unexpected", unexpected)) if strict else ()
     parts = [f"{title} {', '.join(map(str, _sorted(names)))}" for title, names in lists if names]
     parts += [f"{name} of {got}" for name, got, _ in mismatched]
     wanted = [f"{name} of {expected}" for name, _, expected in mismatched]
     result = errors.error(
-        errors.TripyStateDictError,
+        next(iter(kinds - {errors.TripyStateDictError}), errors.TripyStateDictError),
         f"the state dict does not fit {type(module).__name__}.",
         received="; ".join(parts),
         expected="; ".join(wanted) or "the names of module.state_dict()",
