@@ -26,7 +26,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 ORDER = (
     "source", "errors", "config", "dtypes", "devices", "shapes", "graph", "signature", "inputs",
     "printing", "host", "operators", "tensor", "types", "ops", "nn", "engines.base", "structure",
-    "passes", "engines", "evaluate", "verify", "executable", "compile", "__init__", "demo",
+    "passes", "engines", "evaluate", "verify", "executable", "compile", "onnx", "__init__", "demo",
     "__main__",
 )  # fmt: skip
 

@@ -1,5 +1,6 @@
 """Tensor programs that run eagerly while they are debugged and compiled when they are deployed."""
 
+from tripy import onnx as onnx
 from tripy import types as types
 from tripy.compile import compile as compile
 from tripy.config import config as config
@@ -117,10 +118,11 @@ from tripy.tensor import DimensionSize as DimensionSize
 from tripy.tensor import Tensor as Tensor
 
 __version__ = "0.1.0"
+_SUBMODULES = ("onnx", "types")
 __all__ = sorted(
     name
     for name, item in globals().items()
-    if not name.startswith("_") and (name == "types" or type(item).__name__ != "module")
+    if not name.startswith("_") and (name in _SUBMODULES or type(item).__name__ != "module")
 )
 __all__ += ["__version__"]
 
