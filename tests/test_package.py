@@ -29,7 +29,7 @@ ORDER = (
     "source", "errors", "config", "dtypes", "devices", "shapes", "graph", "signature", "inputs",
     "printing", "host", "operators", "tensor", "types", "ops", "random", "nn", "engines.base",
     "structure", "passes", "engines", "evaluate", "verify", "streams", "calls", "executable",
-    "compile", "interop", "portable", "saved", "__init__", "demo", "__main__",
+    "compile", "interop", "portable", "saved", "onnx", "__init__", "demo", "__main__",
 )  # fmt: skip
 
 # Public names of the contract.

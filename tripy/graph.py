@@ -217,7 +217,7 @@ class Graph:
         return (*rows, tuple([numbers.get(id(value)) for value in self.inputs]), outputs)
 
     def __str__(self) -> str:
-        names = self._value_names()
+        names = self.value_names()
         lines = [f"graph({', '.join(_typed(names, v) for v in self.inputs)})"]
         for value in self.operations:
             node = value.node
@@ -230,7 +230,8 @@ class Graph:
         lines.append(f"    return {', '.join(names[id(v)] for v in self.outputs)}")
         return "\n".join(lines)
 
-    def _value_names(self) -> dict[int, str]:
+    def value_names(self) -> dict[int, str]:
+        """Return a name of its own for every value, by ``id``."""
         names: dict[int, str] = {}
         taken: set[str] = set()
         numbers = iter(range(len(self.values) + len(self.inputs)))

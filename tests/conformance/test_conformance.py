@@ -16,7 +16,7 @@ from .tables import ROWS
 
 #: Public names that are no operations.
 _OTHERS = """
-floating integer dtype device devices types random config logger __version__ compile Executable
+floating integer dtype device devices types onnx random config logger __version__ compile Executable
 InputInfo DimensionInputInfo Bounds NamedDimension Tensor DimensionSize Module Parameter Stream
 default_stream register_plugin load_safetensors save_safetensors
 """
