@@ -26,6 +26,7 @@ from tripy.executable import Executable, Parameters, output_plan
 from tripy.graph import Graph
 from tripy.inputs import DimensionInputInfo, InputInfo, NamedDimension
 from tripy.interop import files, safetensors
+from tripy.interop.archive import Archive
 from tripy.interop.files import FilePath, bad
 from tripy.portable import (
     graph_from_json,
@@ -147,80 +148,26 @@ def _padding(position: int, name: str, is_large: bool) -> bytes:
 # --- loading ---------------------------------------------------------------------------------
 
 
-class _Archive(NamedTuple):
-    """The members of a mapped file, checked as they are read."""
-
-    data: memoryview
-    places: dict[str, tuple[int, int, int]]  # where members start, their sizes and checksums
-
-    def member(self, name: str, sizes: Any) -> memoryview:
-        """Return the bytes of a member; BadFile unless size and checksum are those expected."""
-        if name not in self.places:
-            bad(f"its member {name!r} is missing")
-        start, size, _ = self.places[name]
-        found = self.data[start : start + size]
-        if sizes != [size, zlib.crc32(found)]:
-            bad(f"its member {name!r} is damaged")
-        return found
+def _checked(archive: Archive, name: str, sizes: Any) -> memoryview:
+    """Return the bytes of a member; BadFile unless size and checksum are those expected."""
+    found = archive.member(name)
+    if sizes != [len(found), zlib.crc32(found)]:
+        bad(f"its member {name!r} is damaged")
+    return found
 
 
-def _opened(data: Any) -> _Archive:
-    view = memoryview(data)
+def _record(archive: Archive, name: str, sizes: Any) -> Any:
     try:
-        with zipfile.ZipFile(_Reader(view)) as archive:
-            rows = archive.infolist()
-    except (zipfile.BadZipFile, struct.error, ValueError, NotImplementedError) as problem:
-        bad(f"it is no zip file ({problem})")
-    places: dict[str, tuple[int, int, int]] = {}
-    for row in rows:
-        start = row.header_offset
-        lengths = bytes(view[start + 26 : start + 30])
-        if row.compress_type or row.file_size != row.compress_size or len(lengths) < 4:
-            bad(f"its member {errors.brief(row.filename)} is not stored as it is")
-        start += 30 + sum(struct.unpack("<HH", lengths))
-        if start + row.file_size > len(view) or row.filename in places:
-            bad(f"its member {errors.brief(row.filename)} is not where it should be")
-        places[row.filename] = (start, row.file_size, row.CRC)
-    return _Archive(view, places)
-
-
-class _Reader(io.RawIOBase):
-    """A file over memory, which does not copy it."""
-
-    def __init__(self, view: memoryview) -> None:
-        self._view, self._at = view, 0
-
-    def seekable(self) -> bool:
-        return True
-
-    def readable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        self._at = max(0, offset + (0, self._at, len(self._view))[whence])
-        return self._at
-
-    def readinto(self, buffer: Any) -> int:
-        part = self._view[self._at : self._at + len(buffer)]
-        buffer[: len(part)] = part
-        self._at += len(part)
-        return len(part)
-
-
-def _record(archive: _Archive, name: str, sizes: Any) -> Any:
-    try:
-        return json.loads(bytes(archive.member(name, sizes)))
+        return json.loads(bytes(_checked(archive, name, sizes)))
     except (ValueError, RecursionError):
         return bad(f"its member {name!r} is no JSON")
 
 
-def _manifest_of(archive: _Archive) -> dict[str, Any]:
-    if _MANIFEST not in archive.places:
+def _manifest_of(archive: Archive) -> dict[str, Any]:
+    info = archive.infos.get(_MANIFEST)
+    if info is None:
         bad("it has no manifest")
-    manifest = _record(archive, _MANIFEST, list(archive.places[_MANIFEST][1:]))
+    manifest = _record(archive, _MANIFEST, [info.file_size, info.CRC])
     if not isinstance(manifest, dict) or type(manifest.get("format")) is not int:
         bad("its manifest has no format version")
     if manifest["format"] > FORMAT:
@@ -257,7 +204,7 @@ class _Content(NamedTuple):
 
 
 def _decoded(data: Any, path: FilePath, device: Any, engine: str | None) -> Executable:
-    archive = _opened(data)
+    archive = Archive(data)
     manifest = _manifest_of(archive)
     file = _File(archive, manifest, path)
     try:
@@ -273,7 +220,7 @@ def _decoded(data: Any, path: FilePath, device: Any, engine: str | None) -> Exec
 
 
 class _File:
-    def __init__(self, archive: _Archive, manifest: dict[str, Any], path: FilePath) -> None:
+    def __init__(self, archive: Archive, manifest: dict[str, Any], path: FilePath) -> None:
         self.archive = archive
         self.manifest = manifest
         self.path = path
@@ -320,7 +267,7 @@ class _File:
         )
 
     def _member(self, name: str) -> memoryview:
-        return self.archive.member(name, self.manifest["members"][name])
+        return _checked(self.archive, name, self.manifest["members"][name])
 
     def _program(self, engine: base.Engine, graph: Graph, options: base.Options) -> Any:
         blob = self._blob(engine, options)

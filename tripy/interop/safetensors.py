@@ -25,6 +25,7 @@ from tripy.interop.files import (
     view,
     write,
 )
+from tripy.nn.module import made_of
 from tripy.ops.elementwise import cast
 from tripy.ops.joining import stack
 from tripy.ops.movement import reshape
@@ -297,16 +298,4 @@ def _as_tensor(name: Any, value: Any) -> Tensor:
             fix="choose another name",
             argument=("tensors", name),
         )
-    if isinstance(value, Tensor):
-        return value
-    try:
-        return Tensor(value)
-    except errors.TripyException as problem:
-        raise errors.error(
-            errors.TripyTypeError,
-            f"no tensor can be made of the value of {name!r}.",
-            received=errors.describe(value),
-            expected="a Tensor, a NumPy array or another array object",
-            fix=f"make sure that tp.Tensor(tensors[{name!r}]) works",
-            argument=("tensors", name),
-        ) from problem
+    return made_of(name, value, "tensors")

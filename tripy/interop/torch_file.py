@@ -9,13 +9,12 @@ from __future__ import annotations
 import io
 import math
 import pickletools
-import struct
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tripy import dtypes
 from tripy.devices import default_device
+from tripy.interop.archive import Archive
 from tripy.interop.files import BadFile, FilePath, bad, check_sizes, foreign, read, to_tensor
 from tripy.interop.files import view as view_of
 from tripy.tensor import Tensor
@@ -256,51 +255,32 @@ def _run(pickled: bytes) -> Any:
 # --- the archive -----------------------------------------------------------------------------
 
 
-class _Archive:
-    """The members of a zip file in a memory map; they are stored without compression."""
+class _Checkpoint:
+    """The members of a zip file of torch, below the one folder that it has."""
 
     def __init__(self, data: Any) -> None:
-        self.data = data
-        try:
-            with zipfile.ZipFile(data) as archive:
-                infos = archive.infolist()
-        except (zipfile.BadZipFile, struct.error, NotImplementedError, ValueError, OSError):
-            bad("it is a damaged or foreign zip archive")
-        self.infos = {info.filename: info for info in infos}
-        roots = [name for name in self.infos if name.rpartition("/")[2] == "data.pkl"]
-        if len(self.infos) != len(infos) or len(roots) != 1:
+        self._archive = Archive(data)
+        names = self._archive.infos
+        roots = [name for name in names if name.rpartition("/")[2] == "data.pkl"]
+        if len(roots) != 1:
             bad("it is a zip archive that torch did not write")
-        self.root = roots[0].removesuffix("data.pkl")
-        if self.root + "constants.pkl" in self.infos:
+        self._root = roots[0].removesuffix("data.pkl")
+        if self._root + "constants.pkl" in names:
             bad("it is a TorchScript program")
-        order = self.root + "byteorder"
-        if order in self.infos and bytes(self.member("byteorder")) != b"little":
+        if self._root + "byteorder" in names and self.member("byteorder") != b"little":
             bad("its elements are big-endian")
-
-    def place(self, name: str) -> tuple[int, int]:
-        """Return where a member lies."""
-        info = self.infos.get(self.root + name)
-        if info is None:
-            bad(f"its member {name[:80]!r} is missing")
-        if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
-            bad(f"its member {name[:80]!r} is compressed or encrypted")
-        header = self.data[info.header_offset : info.header_offset + 30]
-        if len(header) < 30 or header[:4] != b"PK\x03\x04" or info.header_offset < 0:
-            bad(f"its member {name[:80]!r} is damaged")
-        lengths = (int.from_bytes(header[i : i + 2], "little") for i in (26, 28))
-        start = info.header_offset + 30 + sum(lengths)
-        if info.file_size != info.compress_size or start + info.file_size > len(self.data):
-            bad(f"its member {name[:80]!r} is cut off")
-        return start, info.file_size
 
     def member(self, name: str) -> bytes:
         """Return the bytes of a member."""
-        start, size = self.place(name)
-        return self.data[start : start + size]  # type: ignore[no-any-return]
+        return bytes(self._archive.member(self._root + name))
+
+    def size(self, name: str) -> int:
+        """Return the number of bytes of a member."""
+        return self._archive.place(self._root + name)[1]
 
     def array(self, view: _View) -> Any:
         """Return the elements of a view, in the memory map."""
-        start, size = self.place(f"data/{view.storage.key}")
+        start, size = self._archive.place(f"{self._root}data/{view.storage.key}")
         width, stored = _BYTES[view.kind], view.storage.elements * _BYTES[view.storage.kind]
         if view.storage.elements < 0 or stored != size:
             bad("it has a storage whose size is not that of its member")
@@ -308,11 +288,11 @@ class _Archive:
         count = math.prod(view.shape)
         if count and (view.offset + sum(steps) + 1) * width > size:
             bad("it holds a tensor that reaches beyond its storage")
-        if count * width > len(self.data) + _LARGEST_EXPANSION:
+        if count * width > len(self._archive.data) + _LARGEST_EXPANSION:
             bad("it repeats the elements of a tensor too often")
         strides = [step * width for step in view.strides]
         place = start + (view.offset * width if count else 0)
-        return view_of(self.data, dtypes.BY_NAME[view.kind], view.shape, place, strides)
+        return view_of(self._archive.data, dtypes.BY_NAME[view.kind], view.shape, place, strides)
 
 
 # --- the state dict --------------------------------------------------------------------------
@@ -331,8 +311,8 @@ def _decode(data: Any, path: FilePath) -> dict[str, Tensor]:
     if data[:4] != b"PK\x03\x04":
         is_old = data[:2] == b"\x80\x02"  # a pickle
         bad("it has torch's format from before 1.6" if is_old else "it is no checkpoint of torch")
-    archive = _Archive(data)
-    if archive.place("data.pkl")[1] > _LARGEST_PICKLE:
+    archive = _Checkpoint(data)
+    if archive.size("data.pkl") > _LARGEST_PICKLE:
         bad("its pickle is larger than that of any state dict")
     state = _state_dict(_run(archive.member("data.pkl")))
     return {
@@ -355,7 +335,7 @@ def _state_dict(state: Any) -> Mapping[Any, Any]:
     return state[nested[0]] if nested else state
 
 
-def _to_tensor(archive: _Archive, name: Any, view: Any, path: FilePath) -> Tensor:
+def _to_tensor(archive: _Checkpoint, name: Any, view: Any, path: FilePath) -> Tensor:
     if not isinstance(view, _View) or not isinstance(name, str):
         bad(f"the value of {str(name)[:80]!r} is no tensor")
     kind = dtypes.BY_NAME.get(view.kind)

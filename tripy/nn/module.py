@@ -309,7 +309,7 @@ class Module:
         slots = {name: (value, box, key) for name, value, box, key in self._slots()}
         needed = {name for name, (value, _, _) in slots.items() if value is not None}
         missing, unexpected = needed - set(state), set(state) - set(slots)
-        values = {n: _as_parameter(n, state[n]) for n in slots if n in state}
+        values = {n: made_of(n, state[n], "state_dict") for n in slots if n in state}
         wanted = {name: _accepted_in(*slots[name]) for name in values}
         mismatched = [n for n, value in values.items() if not wanted[n].takes(value)]
         if mismatched or (strict and (missing or unexpected)):
@@ -344,7 +344,8 @@ def _type_text(tensor: Tensor) -> str:
     return f"{tensor.dtype} of shape {shape_text(tensor._value.shape)}"
 
 
-def _as_parameter(name: str, value: Any) -> Tensor:
+def made_of(name: str, value: Any, owner: str) -> Tensor:
+    """Return a Tensor itself, or a Parameter; ``owner`` is the argument that has the value."""
     if isinstance(value, Tensor):
         return value
     try:
@@ -355,8 +356,8 @@ def _as_parameter(name: str, value: Any) -> Tensor:
             f"no tensor can be made of the value of {name!r}.",
             received=errors.describe(value),
             expected="a Tensor, a NumPy array or another array object",
-            fix=f"make sure that tp.Tensor(state_dict[{name!r}]) works",
-            argument=("state_dict", name),
+            fix=f"make sure that tp.Tensor({owner}[{name!r}]) works",
+            argument=(owner, name),
         ) from problem
 
 

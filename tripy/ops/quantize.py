@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from tripy import dtypes, errors, shapes
 from tripy.dtypes import FLOATS, QUANTIZED, dtype
 from tripy.graph import Node, Type, Value, shape_text
 from tripy.ops.operands import adapt
-from tripy.ops.registry import apply, describe, dim_index, primitive, shape_error
+from tripy.ops.registry import (
+    apply,
+    check_result_dtype,
+    describe,
+    dim_index,
+    primitive,
+    shape_error,
+)
 from tripy.shapes import Shape
 from tripy.signature import public
 from tripy.tensor import Tensor, TensorLike
@@ -92,18 +98,6 @@ def _check_positive(value: Value, scale: Any, **slots: Any) -> None:
 
 
 # --- the functions ---------------------------------------------------------------------------
-
-
-def _check_dtype(kind: dtype, accepted: Sequence[dtype], fix: str) -> None:
-    if kind not in accepted:
-        raise errors.error(
-            errors.TripyTypeError,
-            f"the result cannot have the dtype {kind} here.",
-            received=f"dtype={kind}",
-            expected=errors.one_of(accepted),
-            fix=fix,
-            argument="dtype",
-        )
 
 
 def _scaled(
@@ -201,7 +195,7 @@ def quantize(input: Tensor, scale: TensorLike, dtype: dtype, dim: int | None = N
         >>> tp.quantize(x, [[1.0, 2.0], [0.5, 1.0]], tp.int4).tolist()
         [[0, 0], [2, 2], [7, 5], [7, 7]]
     """
-    _check_dtype(dtype, QUANTIZED, "use dtype=tp.int8, or tp.cast for other dtypes")
+    check_result_dtype(dtype, QUANTIZED, "use dtype=tp.int8, or tp.cast for other dtypes")
     return _scaled("quantize", input, scale, dim, dtype, (input.dtype, dtype))
 
 
@@ -228,5 +222,5 @@ def dequantize(input: Tensor, scale: TensorLike, dtype: dtype, dim: int | None =
         >>> tp.dequantize(tp.Tensor([-2, 6], tp.int8), 0.25, tp.float32).tolist()
         [-0.5, 1.5]
     """
-    _check_dtype(dtype, FLOATS, "use dtype=tp.float32")
+    check_result_dtype(dtype, FLOATS, "use dtype=tp.float32")
     return _scaled("dequantize", input, scale, dim, dtype, (dtype, input.dtype))

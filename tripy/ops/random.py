@@ -14,7 +14,7 @@ from tripy.graph import Node, Type, Value, volume
 from tripy.host import numbers_to_array
 from tripy.ops.elementwise import cast, maximum, minimum
 from tripy.ops.movement import to_shape
-from tripy.ops.registry import apply, primitive, shape_error
+from tripy.ops.registry import apply, check_result_dtype, primitive, shape_error
 from tripy.ops.unary import cos, log, sqrt
 from tripy.shapes import Shape, Size
 from tripy.signature import KINDS, Kind, is_integer, public
@@ -135,18 +135,6 @@ def _float(number: float) -> float:
 # --- checks ----------------------------------------------------------------------------------
 
 
-def _check_dtype(kind: dtype, accepted: tuple[dtype, ...], fix: str) -> None:
-    if kind not in accepted:
-        raise errors.error(
-            errors.TripyTypeError,
-            f"these numbers cannot have the dtype {kind}.",
-            received=f"dtype={kind}",
-            expected=errors.one_of(accepted),
-            fix=fix,
-            argument="dtype",
-        )
-
-
 def _check_order(low: Any, high: Any) -> None:
     if high < low:
         raise errors.error(
@@ -233,7 +221,7 @@ def uniform(
         tensor([0.4267, 0.0150, 0.5741], dtype=float32, loc=cpu:0, shape=(3,))
     """
     sizes = to_shape(shape)
-    _check_dtype(dtype, FLOATS, "draw floats and cast, or use tp.random.randint")
+    check_result_dtype(dtype, FLOATS, "draw floats and cast, or use tp.random.randint")
     _check_order(low, high)
     bottom, top = _float(low), _float(high)
     is_fine = dtype is dtypes.float64
@@ -275,7 +263,7 @@ def normal(
         tensor([1.2041, -1.2509, 0.9808], dtype=float32, loc=cpu:0, shape=(3,))
     """
     sizes = to_shape(shape)
-    _check_dtype(dtype, FLOATS, "draw floats and cast")
+    check_result_dtype(dtype, FLOATS, "draw floats and cast")
     if std < 0:
         raise errors.error(
             errors.TripyValueError,
@@ -325,7 +313,7 @@ def randint(
         tensor([4, 0, 5, 7], dtype=int32, loc=cpu:0, shape=(4,))
     """
     sizes = to_shape(shape)
-    _check_dtype(dtype, INTEGERS, "draw integers and cast, or use tp.random.uniform")
+    check_result_dtype(dtype, INTEGERS, "draw integers and cast, or use tp.random.uniform")
     first, end = operator.index(low), operator.index(high)
     _check_span(first, end)
     _check_bounds(first, end, dtype)

@@ -161,6 +161,19 @@ def same_dtypes(values: Sequence[Value], names: Sequence[errors.ArgumentPath]) -
             )
 
 
+def check_result_dtype(kind: dtype, accepted: Sequence[dtype], fix: str) -> None:
+    """Raise TripyTypeError unless the dtype that a result is to have is one of the accepted ones."""
+    if kind not in accepted:
+        raise errors.error(
+            errors.TripyTypeError,
+            f"the result cannot have the dtype {kind} here.",
+            received=f"dtype={kind}",
+            expected=errors.one_of(accepted),
+            fix=fix,
+            argument="dtype",
+        )
+
+
 def option(value: str, allowed: Sequence[str], argument: str) -> str:
     """Raise TripyValueError unless an option string is one of the allowed ones."""
     if value not in allowed:
