@@ -162,7 +162,7 @@ def same_dtypes(values: Sequence[Value], names: Sequence[errors.ArgumentPath]) -
 
 
 def check_result_dtype(kind: dtype, accepted: Sequence[dtype], fix: str) -> None:
-    """Raise TripyTypeError unless the dtype that a result is to have is one of the accepted ones."""
+    """Raise TripyTypeError unless a result may have the dtype."""
     if kind not in accepted:
         raise errors.error(
             errors.TripyTypeError,
