@@ -29,7 +29,10 @@ GOOD: dict[str, Any] = {
     "in_features": 2, "out_features": 3, "num_features": 2, "eps": 1e-5, "min": 1, "opt": 2,
     "max": 3, "value_bounds": (1, 2, 3), "kind": "cpu", "func": tp.relu, "optimization_level": 3,
     "args": [tp.InputInfo((2,), tp.float32)], "kwargs": {}, "engine": "reference",
-    "precision": "float32", "modules": tp.relu,
+    "precision": "float32", "modules": tp.relu, "query": image, "key": image, "attn_mask": None,
+    "is_causal": False, "scale": 0.5, "enable_gqa": False, "embed_dim": 4, "num_heads": 2,
+    "num_kv_heads": 1, "num_groups": 1, "num_channels": 2, "normalized_shape": (2, 3),
+    "num_embeddings": 4, "embedding_dim": 2,
 }  # fmt: skip
 OWN: dict[str, dict[str, Any]] = {
     **{name: {"input": flags} for name in ("all", "any")},
@@ -37,6 +40,7 @@ OWN: dict[str, dict[str, Any]] = {
     "conv": {"input": image, "bias": None},
     "conv_transpose": {"input": image, "weight": tp.ones((2, 4, 3, 3)), "bias": None},
     "matmul": {"other": tp.ones((3, 2))},
+    "scaled_dot_product_attention": {"value": image},
     "DimensionSize": {"data": 3},
     "Bounds": {"min": 1, "opt": 2, "max": 3},
 }

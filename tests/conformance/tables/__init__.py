@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from ..cases import Row
-from . import create, elementwise, index, matrix, movement, reduce, window
+from . import attention, create, elementwise, index, matrix, movement, reduce, window
 
 ROWS: dict[str, Row] = {
     row.name: row
-    for table in (create, elementwise, reduce, movement, index, matrix, window)
+    for table in (create, elementwise, reduce, movement, index, matrix, window, attention)
     for row in table.ROWS
 }
