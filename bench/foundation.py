@@ -1,6 +1,6 @@
 """tripy beside OpenVINO's own API, torch and NumPy, on one machine and in one run.
 
-Everybody in a row is sampled in turn (A B C, A B C, ...), with the same number of threads, in
+Everybody in a row is sampled in turn (A B C, B C A, ...), with the same number of threads, in
 float32, after its result was compared with a float64 one. A goal is judged by the ratio of the
 medians. Fewer busy cores than threads mean that something else ran on the machine.
 """
@@ -58,6 +58,7 @@ class Settings:
     rounds: int
     threads: int
     quick: bool
+    patience: float = 0.0
 
     @property
     def convs(self) -> tuple[peers.ConvCase, ...]:
@@ -114,7 +115,7 @@ def conv_rows(settings: Settings) -> Iterator[Row]:
         )
         contestants, notes = conv_contestants(case, image, weight, bias, settings)
         errors = harness.check(contestants, expected, ERROR_LIMIT)
-        samples = harness.measure(contestants, settings.rounds)
+        samples = harness.measure(contestants, settings.rounds, patience=settings.patience)
         goals = [Goal(TRIPY, 1.05, "OpenVINO")]
         yield Row(case.name, samples, goals, errors, notes=notes)
 
@@ -201,7 +202,7 @@ def resnet_rows(settings: Settings) -> Iterator[Row]:
         network.tripy_eager(),
     ]
     errors = harness.check(contestants, network.expected(), ERROR_LIMIT)
-    samples = harness.measure(contestants, settings.rounds)
+    samples = harness.measure(contestants, settings.rounds, patience=settings.patience)
     goals = [
         Goal(TRIPY, 1.05, "OpenVINO"),
         *(Goal(TRIPY, 1.0, other.name) for other in others),
@@ -238,7 +239,7 @@ def call_rows(settings: Settings) -> Iterator[Row]:
         engine.contestant(peers.openvino_increment(x.size), x),
     ]
     errors = harness.check(contestants, x.astype(np.float64) + 1, ERROR_LIMIT)
-    samples = harness.measure(contestants, settings.rounds, calls=settings.calls)
+    samples = harness.measure(contestants, settings.rounds, settings.calls, settings.patience)
     goals = [Goal(TRIPY, 15 * MICROSECOND, "OpenVINO", "difference")]
     yield Row("one call of x + 1, shape (4,)", samples, goals, errors)
 
@@ -253,7 +254,7 @@ def eager_rows(settings: Settings) -> Iterator[Row]:
         calls |= {"torch eager": others[name]} if others else {}
         contestants = [Contestant(who, call) for who, call in calls.items()]
         errors = harness.check(contestants, expected, ERROR_LIMIT)
-        samples = harness.measure(contestants, settings.rounds, calls=settings.calls)
+        samples = harness.measure(contestants, settings.rounds, settings.calls, settings.patience)
         goals = [Goal(EAGER, limit, kind="time")]
         return Row(f"eager, {name}, 4x4", samples, goals, errors)
 
@@ -293,7 +294,8 @@ def import_rows(settings: Settings) -> Iterator[Row]:
     yield Row("import, fresh interpreter", samples, [Goal(ours, 1.5, theirs)], {}, checks)
 
 
-ROWS: dict[str, Callable[[Settings], Iterator[Row]]] = {
+Groups = dict[str, Callable[[Settings], Iterator[Row]]]
+ROWS: Groups = {
     "conv": conv_rows,
     "resnet": resnet_rows,
     "call": call_rows,
@@ -305,14 +307,23 @@ ROWS: dict[str, Callable[[Settings], Iterator[Row]]] = {
 # Command line
 
 
-def parse(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, prog="bench/foundation.py")
+def parse(arguments: list[str], program: str, groups: Groups) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, prog=program)
     parser.add_argument("--repeats", type=int, default=30, help="rounds per row (default 30)")
     parser.add_argument("--threads", type=int, default=2, help="threads for everybody (default 2)")
+    parser.add_argument(
+        "--patience",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="wait up to this long before each round until the machine is idle (default 0)",
+    )
     parser.add_argument("--json", type=Path, metavar="PATH", help="write every sample")
     parser.add_argument("--markdown", type=Path, metavar="PATH", help="write the table")
     parser.add_argument("--quick", action="store_true", help="tiny shapes, to see that it runs")
-    parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS), help="only these")
+    parser.add_argument(
+        "--rows", nargs="+", choices=groups, default=list(groups), help="only these"
+    )
     return parser.parse_args(arguments)
 
 
@@ -325,7 +336,7 @@ def prepare(threads: int) -> None:
         torch_peers.set_threads(threads)
 
 
-def run(names: list[str], settings: Settings) -> tuple[list[Row], int]:
+def run(names: list[str], settings: Settings, groups: Groups) -> tuple[list[Row], int]:
     """All rows, and how many groups of rows failed; a failure is printed and the rest goes on."""
     rows: list[Row] = []
     failures = 0
@@ -333,7 +344,7 @@ def run(names: list[str], settings: Settings) -> tuple[list[Row], int]:
         for name in names:
             print(f"measuring: {name}", file=sys.stderr, flush=True)
             try:
-                rows.extend(ROWS[name](settings))
+                rows.extend(groups[name](settings))
             except Exception:  # reported in full; the other rows are still worth having
                 traceback.print_exc()
                 failures += 1
@@ -347,13 +358,14 @@ def markdown(machine: dict[str, Any], command: str, rows: list[Row]) -> str:
     return f"{origin}\n\n{harness.table(rows)}\n\n{remarks}\n"
 
 
-def main(arguments: list[str]) -> int:
-    options = parse(arguments)
-    settings = Settings(2 if options.quick else options.repeats, options.threads, options.quick)
+def main(arguments: list[str], program: str = "bench/foundation.py", groups: Groups = ROWS) -> int:
+    options = parse(arguments, program, groups)
+    rounds = 2 if options.quick else options.repeats
+    settings = Settings(rounds, options.threads, options.quick, options.patience)
     prepare(settings.threads)
-    command = shlex.join(["python", "bench/foundation.py", *arguments])
+    command = shlex.join(["python", program, *arguments])
     machine = harness.describe_machine(settings.threads)
-    rows, failures = run(options.rows, settings)
+    rows, failures = run(options.rows, settings, groups)
     text = markdown(machine, command, rows)
     print(text)
     if options.markdown:

@@ -20,11 +20,12 @@ Array = NDArray[Any]
 
 FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_bf16", "amx_int8")
 ARM_FEATURES = ("asimd", "fphp", "bf16", "i8mm", "sve", "sve2")
-PACKAGES = ("numpy", "tripy", "openvino", "torch")
+PACKAGES = ("numpy", "tripy", "openvino", "torch", "transformers", "onnxruntime")
 
 # Thread pools spin for a while after work: a pause keeps each one out of the next one's time.
 PAUSE_SECONDS = 0.005
 SAMPLE_SECONDS = 0.03
+IDLE_SECONDS, IDLE_SHARE, WARM_SECONDS = 0.3, 0.9, 0.7
 
 
 @dataclass(frozen=True)
@@ -165,24 +166,63 @@ def _calls_per_sample(call: Callable[[], Any]) -> int:
     return max(1, round(SAMPLE_SECONDS / watch.wall))
 
 
-def interleave(samplers: Mapping[str, Sampler], rounds: int) -> dict[str, Samples]:
-    """Sample everybody once per round (A B C, A B C, ...), after one round that is thrown away."""
+def _processor_times() -> tuple[int, int]:
+    """Idle time and all time of all processors, in ticks since the start of the machine."""
+    times = [int(number) for number in Path("/proc/stat").read_text().split("\n")[0].split()[1:9]]
+    return times[3], sum(times)
+
+
+def wait_until_idle(patience: float) -> None:
+    """Wait until no other process keeps the processors busy, but not for more than `patience`."""
+    end = time.monotonic() + patience
+    while time.monotonic() < end:
+        idle, total = _processor_times()
+        time.sleep(IDLE_SECONDS)
+        later, all_later = _processor_times()
+        if later - idle > IDLE_SHARE * (all_later - total):
+            return
+
+
+def warm_up(sample: Sampler) -> None:
+    """Work for a while: processors that have been idle start slowly."""
+    end = time.monotonic() + WARM_SECONDS
+    while time.monotonic() < end:
+        sample()
+
+
+def interleave(
+    samplers: Mapping[str, Sampler], rounds: int, patience: float = 0.0
+) -> dict[str, Samples]:
+    """Sample everybody once per round, after one round that is thrown away.
+
+    Everybody starts in turn (A B C, B C A, ...), because whoever starts finds a colder machine.
+    """
     gc.collect()
     gc.freeze()  # collections stay on, but do not walk what existed before
+    columns: dict[str, list[Sample]] = {name: [] for name in samplers}
+    order = list(samplers)
     try:
-        table = [[sample() for sample in samplers.values()] for _ in range(rounds + 1)]
+        for _ in range(rounds + 1):
+            if patience:
+                wait_until_idle(patience)
+                warm_up(samplers[order[0]])
+            for name in order:
+                columns[name].append(samplers[name]())
+            order.append(order.pop(0))
     finally:
         gc.unfreeze()
-    columns = zip(*table[1:], strict=True)
-    return {name: Samples.of(column) for name, column in zip(samplers, columns, strict=True)}
+    return {name: Samples.of(column[1:]) for name, column in columns.items()}
 
 
 def measure(
-    contestants: Sequence[Contestant], rounds: int, calls: int | None = None
+    contestants: Sequence[Contestant],
+    rounds: int,
+    calls: int | None = None,
+    patience: float = 0.0,
 ) -> dict[str, Samples]:
     """Interleaved samples of all contestants."""
     samplers = {c.name: loop(c.call, calls) for c in contestants}
-    return interleave(samplers, rounds)
+    return interleave(samplers, rounds, patience)
 
 
 # The machine
@@ -196,8 +236,9 @@ def _cpu_info() -> dict[str, str]:
     return {key.strip(): value.strip() for key, value in pairs}
 
 
-def _version(package: str) -> str:
-    return str(getattr(sys.modules.get(package), "__version__", "not loaded"))
+def _versions() -> dict[str, str]:
+    loaded = [name for name in PACKAGES if name in sys.modules]
+    return {name: str(sys.modules[name].__version__) for name in loaded}
 
 
 def describe_machine(threads: int) -> dict[str, Any]:
@@ -212,8 +253,7 @@ def describe_machine(threads: int) -> dict[str, Any]:
         "cores": len(affinity(0)) if affinity else os.cpu_count(),
         "threads": threads,
         "load_average": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
-        "versions": {"python": platform.python_version()}
-        | {name: _version(name) for name in PACKAGES},
+        "versions": {"python": platform.python_version()} | _versions(),
     }
 
 

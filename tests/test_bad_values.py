@@ -46,6 +46,9 @@ GOOD: dict[str, Any] = {
     "scales": None, "equation": "ij,jk->ik", "operands": [tp.ones((2, 3)), tp.ones((3, 2))],
     "path": "good.safetensors", "metadata": {"a": "b"},
     "infer": lambda *x: ((2,), tp.float32), "attrs": {}, "replace": True, "inputs": [matrix],
+    "query": image, "key": image, "attn_mask": None,
+    "is_causal": False, "enable_gqa": False, "embed_dim": 4, "num_heads": 2,
+    "num_kv_heads": 1, "num_groups": 1, "num_channels": 2, "normalized_shape": (2, 3),
 }  # fmt: skip
 OWN: dict[str, dict[str, Any]] = {
     **{name: {"input": flags} for name in ("all", "any", "logical_not")},
@@ -63,6 +66,7 @@ OWN: dict[str, dict[str, Any]] = {
     "quantize": {"dtype": tp.int8, "dim": None},
     "dequantize": {"input": tp.ones((2, 3), tp.int8), "dim": None},
     "matmul": {"other": tp.ones((3, 2))},
+    "scaled_dot_product_attention": {"value": image},
     "DimensionSize": {"data": 3},
     "save_safetensors": {"tensors": {"a": matrix}},
     "register_plugin": {"name": "bad::values"},

@@ -53,11 +53,16 @@ from tripy.nn import BatchNorm as BatchNorm
 from tripy.nn import Conv as Conv
 from tripy.nn import ConvTranspose as ConvTranspose
 from tripy.nn import Embedding as Embedding
+from tripy.nn import GroupNorm as GroupNorm
 from tripy.nn import Identity as Identity
+from tripy.nn import InstanceNorm as InstanceNorm
+from tripy.nn import LayerNorm as LayerNorm
 from tripy.nn import Linear as Linear
 from tripy.nn import MaxPool as MaxPool
 from tripy.nn import Module as Module
+from tripy.nn import MultiHeadAttention as MultiHeadAttention
 from tripy.nn import Parameter as Parameter
+from tripy.nn import RMSNorm as RMSNorm
 from tripy.nn import Sequential as Sequential
 from tripy.ops.activation import elu as elu
 from tripy.ops.activation import gelu as gelu
@@ -69,6 +74,7 @@ from tripy.ops.activation import relu6 as relu6
 from tripy.ops.activation import sigmoid as sigmoid
 from tripy.ops.activation import silu as silu
 from tripy.ops.activation import softplus as softplus
+from tripy.ops.attention import scaled_dot_product_attention as scaled_dot_product_attention
 from tripy.ops.convolution import conv as conv
 from tripy.ops.convolution import conv_transpose as conv_transpose
 from tripy.ops.create import arange as arange

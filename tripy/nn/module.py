@@ -404,18 +404,21 @@ def _state_dict_fix(missing: set[str], unexpected: set[str], is_mismatched: bool
     return "; ".join(fixes) or "add or remove these names, or skip them with strict=False"
 
 
-def check_input_dtype(module: Module, input: Tensor, weight: Tensor) -> None:
+def check_input_dtype(
+    module: Module, input: Tensor, weight: Tensor, argument: str = "input"
+) -> None:
     """Raise TripyTypeError unless the input has the dtype of the module."""
     if input.dtype is weight.dtype:
         return
     name = type(module).__name__
     raise errors.error(
         errors.TripyTypeError,
-        f"the input has the dtype {input.dtype}, but the parameters have {weight.dtype}.",
+        f"the {argument} has the dtype {input.dtype}, but the parameters have {weight.dtype}.",
         received=errors.brief(input),
         expected=f"dtype {weight.dtype}",
-        fix=f"tp.cast(input, tp.{weight.dtype}), or build the {name} with dtype=tp.{input.dtype}",
-        argument="input",
+        fix=f"tp.cast({argument}, tp.{weight.dtype}), or build the {name} with "
+        f"dtype=tp.{input.dtype}",
+        argument=argument,
     )
 
 
@@ -445,3 +448,18 @@ def check_sizes(**sizes: int) -> tuple[int, ...]:
                 argument=name,
             )
     return tuple(int(size) for size in sizes.values())
+
+
+def check_divides(**sizes: int) -> None:
+    """Raise TripyValueError unless the first of two sizes divides the second."""
+    (name, divisor), (whole, number) = sizes.items()
+    if number % divisor:
+        nearest = next(d for d in range(min(divisor, number), 0, -1) if number % d == 0)
+        raise errors.error(
+            errors.TripyValueError,
+            f"{name} = {divisor} does not divide {whole} = {number}.",
+            received=f"{name} = {divisor}",
+            expected=f"a divisor of {number}",
+            fix=f"write, for example, {name}={nearest}",
+            argument=name,
+        )
