@@ -44,6 +44,7 @@ GOOD: dict[str, Any] = {
     "scales": None, "equation": "ij,jk->ik", "operands": [tp.ones((2, 3)), tp.ones((3, 2))],
     "path": "good.safetensors", "metadata": {"a": "b"},
     "infer": lambda *x: ((2,), tp.float32), "attrs": {}, "replace": True, "inputs": [matrix],
+    "progress": lambda stage, elapsed: None,
 }  # fmt: skip
 OWN: dict[str, dict[str, Any]] = {
     **{name: {"input": flags} for name in ("all", "any", "logical_not")},

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import inspect
 import logging
-import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from tripy import devices, dtypes, errors, passes, shapes, structure
 from tripy.calls import InputLeaf
@@ -18,6 +17,7 @@ from tripy.executable import Executable, Parameters, output_plan
 from tripy.graph import Graph, Value, shape_text
 from tripy.inputs import DimensionInputInfo, InputInfo
 from tripy.nn.module import Module
+from tripy.progress import Progress, check_callback
 from tripy.shapes import Size
 from tripy.signature import public
 from tripy.structure import Slot
@@ -267,6 +267,43 @@ def _own_name(value: Value) -> str:
     return f"a tensor of shape {shape_text(value.shape)}" if owner is None else str(owner.name)
 
 
+class TracedFunction(NamedTuple):
+    """What one call of a function with placeholders gave: its graph, inputs and results."""
+
+    parameters: Parameters
+    leaves: list[InputLeaf]
+    template: Any
+    paths: list[str]
+    graph: Graph
+
+
+def traced_function(
+    func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], place: device
+) -> TracedFunction:
+    """Call a function once with placeholders and return the graph of what it did."""
+    if not callable(func):
+        raise errors.error(
+            errors.TripyTypeError,
+            "only functions and modules can be compiled.",
+            received=errors.describe(func),
+            expected="a function, a bound method or a tp.Module",
+            fix="pass the function itself, not its result",
+            argument="func",
+        )
+    bound = _bind(func, args, kwargs)
+    trace = _Trace(place)
+    parameters = _trace_arguments(trace, bound)
+    result, conditions = _run_function(func, bound)
+    template, found = _flatten_result(result)
+    names = _parameter_names(func) | {id(v): n.path for v, n in zip(trace.values, trace.leaves)}
+    outputs = [tensor._value for _, tensor in found]
+    graph = Graph.build(trace.values, outputs, conditions, names, trace.symbols)
+    _check_own(graph)
+    _warn_about_defaults(graph)
+    paths = [path for path, _ in found]
+    return TracedFunction(parameters, trace.leaves, template, paths, graph)
+
+
 def _choose_engine(requested: str | None, graph: Graph, options: base.Options) -> base.Engine:
     """Return the engine to use; a named one must take the whole graph."""
     names = (requested,) if requested else base.NAMES
@@ -347,6 +384,7 @@ def compile(
     engine: str | None = None,
     device: device | str | None = None,
     precision: dtype | str | None = None,
+    progress: Callable[..., Any] | None = None,
 ) -> Executable:
     """Trace a function or module once and build an Executable.
 
@@ -361,6 +399,9 @@ def compile(
         device: device of the Executable; None is the default device.
         precision: lowest arithmetic allowed inside for float32 work: ``"float32"`` (also None),
             ``"tf32"``, ``"bfloat16"`` or ``"float16"``.
+        progress: called with (stage, seconds since the start) as the stages ``"trace"``,
+            ``"passes"`` and ``"build"`` begin. With None, a line on stderr shows the stage of
+            compiles that take long, where that is a terminal; ``compile_report`` has the times.
 
     Returns:
         An :class:`tripy.Executable` whose parameters are the described inputs.
@@ -377,45 +418,28 @@ def compile(
         >>> double(np.array([1, 2], np.float32))
         tensor([2.0000, 4.0000], dtype=float32, loc=cpu:0, shape=(2,))
     """
-    if not callable(func):
-        raise errors.error(
-            errors.TripyTypeError,
-            "only functions and modules can be compiled.",
-            received=errors.describe(func),
-            expected="a function, a bound method or a tp.Module",
-            fix="pass the function itself, not its result",
-            argument="func",
-        )
+    check_callback(progress)
     options = _options(optimization_level, device, engine, precision)
-    start = time.perf_counter()
-    bound = _bind(func, args, kwargs or {})
-    trace = _Trace(options.device)
-    parameters = _trace_arguments(trace, bound)
-    result, conditions = _run_function(func, bound)
-    template, found = _flatten_result(result)
-    names = _parameter_names(func) | {id(v): n.path for v, n in zip(trace.values, trace.leaves)}
-    outputs = [tensor._value for _, tensor in found]
-    graph = Graph.build(trace.values, outputs, conditions, names, trace.symbols)
-    _check_own(graph)
-    _warn_about_defaults(graph)
-    graph = passes.optimise(graph)
-    traced = time.perf_counter()
-    plan = output_plan(graph)
-    chosen = _choose_engine(engine, plan.graph, options)
-    program = chosen.build(plan.graph, options) if plan.graph.outputs else None
-    built = time.perf_counter()
-    _logger.info(
-        "traced %d operations in %.3f s, built for %s in %.3f s",
-        len(graph.operations), traced - start, chosen.name, built - traced,
-    )  # fmt: skip
+    with Progress(progress) as stages:
+        stages.start("trace")
+        trace = traced_function(func, args, kwargs or {}, options.device)
+        stages.start("passes")
+        graph = passes.optimise(trace.graph)
+        stages.start("build")
+        plan = output_plan(graph)
+        chosen = _choose_engine(engine, plan.graph, options)
+        program = chosen.build(plan.graph, options) if plan.graph.outputs else None
+    seconds = ", ".join(f"{name} {seconds:.3f} s" for name, seconds in stages.report.stages)
+    _logger.info("%d operations built for %s: %s", len(graph.operations), chosen.name, seconds)
     return Executable(
-        parameters=parameters,
+        parameters=trace.parameters,
         leaves=trace.leaves,
-        template=template,
-        paths=[path for path, _ in found],
+        template=trace.template,
+        paths=trace.paths,
         graph=graph,
         plan=plan,
         program=program,
         engine=chosen.name,
         options=options,
+        report=stages.report,
     )

@@ -16,7 +16,7 @@ from openvino import opset15 as op
 
 from tripy import dtypes, errors, shapes
 from tripy.engines import border
-from tripy.engines.base import Options, Refusal
+from tripy.engines.base import Kernel, Options, Refusal
 from tripy.engines.openvino_nodes import divided_integers
 from tripy.engines.openvino_ops import DTYPES, ROWS, refusal
 from tripy.engines.openvino_random import Threefry
@@ -352,6 +352,14 @@ class OpenVINOEngine:
     def build(self, graph: Graph, options: Options) -> OpenVINOProgram:
         """Compile a graph for the CPU."""
         return OpenVINOProgram(graph, options)
+
+    def profile(
+        self, graph: Graph, options: Options, inputs: Sequence[Any], repeat: int
+    ) -> list[Kernel]:
+        """Time the kernels of a program that counts; the usual ones do not."""
+        from tripy.engines.openvino_profile import measure
+
+        return measure(graph, options, inputs, repeat)
 
 
 def _refusal(node: Node) -> str | None:
