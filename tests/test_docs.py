@@ -13,6 +13,9 @@ import numpy as np
 import pytest
 
 import tripy as tp
+from tripy.profile import ProfileReport
+from tripy.progress import CompileReport
+from tripy.views import GraphView
 
 ROOT = Path(__file__).parents[1]
 
@@ -94,6 +97,15 @@ def test_functions_say_what_they_raise(name: str) -> None:
     raised = re.findall(r"(?m)^    (Tripy\w+(?:, Tripy\w+)*): ", text)
     assert raised
     assert all(hasattr(tp, kind) for group in raised for kind in group.split(", "))
+
+
+@pytest.mark.parametrize("kind", [ProfileReport, CompileReport, GraphView])
+def test_examples_of_what_members_return(kind: type) -> None:
+    members = [*own_members(kind), (kind.__name__, kind)]
+    documented = [(n, v) for n, v in members if callable(v) or isinstance(v, property)]
+    found = {n: inspect.getdoc(v) or "" for n, v in documented}
+    assert all(found.values())
+    assert sum(run_examples(text, name) for name, text in found.items())
 
 
 def test_examples_that_are_wrong_are_found() -> None:

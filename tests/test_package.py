@@ -28,8 +28,9 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 ORDER = (
     "source", "errors", "config", "dtypes", "devices", "shapes", "graph", "signature", "inputs",
     "printing", "host", "operators", "tensor", "types", "ops", "random", "nn", "engines.base",
-    "structure", "passes", "engines", "evaluate", "verify", "streams", "calls", "executable",
-    "compile", "interop", "portable", "saved", "onnx", "__init__", "demo", "__main__",
+    "structure", "passes", "engines", "evaluate", "verify", "profile", "progress", "views",
+    "streams", "calls", "executable", "compile", "interop", "portable", "saved", "onnx",
+    "__init__", "demo", "__main__",
 )  # fmt: skip
 
 # Public names of the contract.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import logging
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -18,6 +17,7 @@ from tripy.executable import Executable, Parameters, output_plan
 from tripy.graph import Graph, Value, shape_text
 from tripy.inputs import DimensionInputInfo, InputInfo
 from tripy.nn.module import Module
+from tripy.progress import Progress, check_callback
 from tripy.shapes import Size
 from tripy.signature import public
 from tripy.structure import Slot
@@ -384,6 +384,7 @@ def compile(
     engine: str | None = None,
     device: device | str | None = None,
     precision: dtype | str | None = None,
+    progress: Callable[..., Any] | None = None,
 ) -> Executable:
     """Trace a function or module once and build an Executable.
 
@@ -398,6 +399,9 @@ def compile(
         device: device of the Executable; None is the default device.
         precision: lowest arithmetic allowed inside for float32 work: ``"float32"`` (also None),
             ``"tf32"``, ``"bfloat16"`` or ``"float16"``.
+        progress: called with (stage, seconds since the start) as the stages ``"trace"``,
+            ``"passes"`` and ``"build"`` begin. With None, a line on stderr shows the stage of
+            compiles that take long, where that is a terminal; ``compile_report`` has the times.
 
     Returns:
         An :class:`tripy.Executable` whose parameters are the described inputs.
@@ -414,19 +418,19 @@ def compile(
         >>> double(np.array([1, 2], np.float32))
         tensor([2.0000, 4.0000], dtype=float32, loc=cpu:0, shape=(2,))
     """
+    check_callback(progress)
     options = _options(optimization_level, device, engine, precision)
-    start = time.perf_counter()
-    trace = traced_function(func, args, kwargs or {}, options.device)
-    graph = passes.optimise(trace.graph)
-    traced = time.perf_counter()
-    plan = output_plan(graph)
-    chosen = _choose_engine(engine, plan.graph, options)
-    program = chosen.build(plan.graph, options) if plan.graph.outputs else None
-    built = time.perf_counter()
-    _logger.info(
-        "traced %d operations in %.3f s, built for %s in %.3f s",
-        len(graph.operations), traced - start, chosen.name, built - traced,
-    )  # fmt: skip
+    with Progress(progress) as stages:
+        stages.start("trace")
+        trace = traced_function(func, args, kwargs or {}, options.device)
+        stages.start("passes")
+        graph = passes.optimise(trace.graph)
+        stages.start("build")
+        plan = output_plan(graph)
+        chosen = _choose_engine(engine, plan.graph, options)
+        program = chosen.build(plan.graph, options) if plan.graph.outputs else None
+    seconds = ", ".join(f"{name} {seconds:.3f} s" for name, seconds in stages.report.stages)
+    _logger.info("%d operations built for %s: %s", len(graph.operations), chosen.name, seconds)
     return Executable(
         parameters=trace.parameters,
         leaves=trace.leaves,
@@ -437,4 +441,5 @@ def compile(
         program=program,
         engine=chosen.name,
         options=options,
+        report=stages.report,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from os import PathLike
 from typing import Any, NamedTuple
 
@@ -15,11 +15,14 @@ from tripy.devices import device
 from tripy.engines.base import Options, Program
 from tripy.graph import Graph, Value, shape_text
 from tripy.inputs import DimensionInputInfo, InputInfo
+from tripy.profile import ProfileReport, check_repeat, profiled
+from tripy.progress import CompileReport
 from tripy.signature import InstanceSignature, public
 from tripy.streams import Stream, check_stream, default_stream
 from tripy.structure import Slot
 from tripy.tensor import DimensionSize, Tensor, wrap
 from tripy.verify import Report, compare, tolerances
+from tripy.views import GraphView, html_table
 
 
 class Parameters(NamedTuple):
@@ -102,6 +105,7 @@ class Executable:
         program: Program | None,
         engine: str,
         options: Options,
+        report: CompileReport | None = None,
     ) -> None:
         self._parameters = parameters
         self._template = template
@@ -110,6 +114,7 @@ class Executable:
         self._plan = plan
         self._program = program
         self._options = options
+        self._report = CompileReport() if report is None else report
         self._stream: Stream | None = None
         self.engine = engine
         self._inputs = Inputs(leaves, graph, options.device)
@@ -155,6 +160,29 @@ class Executable:
         """Leaf path → dtype and bounds of the sizes of the results."""
         return {p: _info_of(v) for p, v in zip(self._paths, self._graph.outputs)}
 
+    @property
+    def compile_report(self) -> CompileReport:
+        """How long each stage of the compile took; ``print`` shows a table.
+
+        Example:
+            >>> exe = tp.compile(tp.exp, args=[tp.InputInfo((3,), tp.float32)])
+            >>> [stage.name for stage in exe.compile_report.stages]
+            ['trace', 'passes', 'build']
+        """
+        return self._report
+
+    @property
+    def graph(self) -> GraphView:
+        """The operations as text (``str``), and as diagrams (``mermaid()``, ``dot()``).
+
+        Example:
+            >>> print(tp.compile(tp.exp, args=[tp.InputInfo((3,), tp.float32)]).graph)
+            graph(input: float32(3,))
+                v0: float32(3,) = exp(input)
+                return v0
+        """
+        return GraphView(self._graph, self._paths)
+
     @InstanceSignature
     def __signature__(self) -> inspect.Signature:
         kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
@@ -178,16 +206,25 @@ class Executable:
         parameters = self.__signature__.parameters.values()
         return f"Executable({', '.join(f'{p.name}: {p.annotation.__name__}' for p in parameters)})"
 
-    def __repr__(self) -> str:
-        lines = [f"{self._call_text()} -> {self.__signature__.return_annotation.__name__}"]
+    def _title(self) -> str:
         settings = f"engine={self.engine}, device={self.device}, precision={self.precision}"
-        lines.append(f"    {settings}")
+        returned = self.__signature__.return_annotation.__name__
+        return f"{self._call_text()} -> {returned}\n    {settings}"
+
+    def _described(self) -> Iterator[tuple[str, str, str]]:
+        """Yield (input or output, path, text) of every leaf."""
         shown: set[str] = set()
         for leaf, value in zip(self._inputs.leaves, self._graph.inputs):
-            lines.append(f"    {leaf.path}: {_value_text(leaf.info, value, shown)}")
+            yield "input", leaf.path, _value_text(leaf.info, value, shown)
         for path, value in zip(self._paths, self._graph.outputs):
-            lines.append(f"    {path}: {value.dtype} {shape_text(value.shape)}")
-        return "\n".join(lines)
+            yield "output", path, f"{value.dtype} {shape_text(value.shape)}"
+
+    def __repr__(self) -> str:
+        lines = [f"    {path}: {text}" for _, path, text in self._described()]
+        return "\n".join([self._title(), *lines])
+
+    def _repr_html_(self) -> str:
+        return html_table(self._title(), ("", "name", "type"), self._described())
 
     __str__ = __repr__
 
@@ -297,6 +334,37 @@ class Executable:
         from tripy import saved
 
         return saved.from_bytes, (saved.to_bytes(self),)
+
+    def profile(self, *inputs: Any, repeat: int = 10) -> ProfileReport:
+        """Measure how long each operation of a call takes.
+
+        An engine that fuses operations reports one row per fused kernel. OpenVINO builds the graph
+        once more for this, with counters, which calls do without; times near a microsecond are
+        at the limit of its clock.
+
+        Args:
+            inputs: as in a call, by position.
+            repeat: how many calls are measured; one more comes first to warm up.
+
+        Returns:
+            A report with ``rows`` in the order in which they first run (``name``, ``op``,
+            ``source``, ``calls``, ``time_us``, ``percent``, ``kernel``) and ``total_us``. Its
+            text is a table, slowest first; ``chrome_trace()`` returns it for a viewer.
+
+        Raises:
+            TripyTypeError, TripyShapeError: for wrong inputs, as in a call.
+            TripyTypeError, TripyValueError: for a ``repeat`` that is no int from 1.
+            TripyUnsupportedError: when the engine cannot time its kernels.
+
+        Example:
+            >>> info = tp.InputInfo((9, 9), tp.float32)
+            >>> exe = tp.compile(lambda x: tp.exp(x) @ x, args=[info], engine="reference")
+            >>> report = exe.profile(np.ones((9, 9), np.float32), repeat=3)
+            >>> [(row.op, row.calls) for row in report.rows]
+            [('exp', 3), ('matmul', 3)]
+        """
+        buffers, count = self._buffers(inputs, {}), check_repeat(repeat)
+        return profiled(self.engine, self._plan.graph, self._options, buffers, count)
 
     def _buffers(self, args: Sequence[Any], kwargs: dict[str, Any]) -> list[Any]:
         """Return the checked buffers of a call, one per input of the graph."""

@@ -48,6 +48,11 @@ class Node:
         self.dtype, self.shape = result
         self.source = source
 
+    @property
+    def label(self) -> str:
+        """What to call the operation: its primitive, or the user's plugin."""
+        return str(self.attributes.get("plugin", self.primitive.name))
+
 
 class Value:
     """The result of a node, a constant, or (with neither) an input of a traced function.

@@ -124,11 +124,15 @@ def _api_of_method(owner: Any, name: str, names: tuple[str, ...], members: list[
     if members:  # only the first member sees the argument of the call
         is_first = len(members) == 1 and members[0] == next(iter(owner.members))
         return Api(f"{title}, member {'.'.join(members)!r}", ("input",) if is_first else ())
-    if name == "__call__":
-        return Api(title, owner._call_parameters_())
+    if name in _TAKING_INPUTS:
+        shown = title if name == "__call__" else f"{title}.{name}"
+        return Api(shown, (*owner._call_parameters_(), *names))
     if name == "__setattr__":
         return Api("", names)
     return Api(title if name.startswith("__") else f"{title}.{name}", names)
+
+
+_TAKING_INPUTS = ("__call__", "verify", "profile")  # by position, as a call does
 
 
 def arguments_of(frame: FrameType, api: Api) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from tripy import errors
 from tripy.devices import device
@@ -64,6 +64,36 @@ class Engine(Protocol):
 
     def restore(self, graph: Graph, options: Options, exported: Any) -> Program:
         """Return an exported program of a graph; the fingerprint is the same."""
+        ...
+
+
+class Kernel(NamedTuple):
+    """One step of a program, and how long every measured run of it took.
+
+    Attributes:
+        op: the operations in it, such as ``conv+relu``, or the engine's word for other work.
+        nodes: the nodes of these operations, in order; none for work of the engine's own.
+        kernel: the engine's own name of what runs.
+        microseconds: one time per run.
+    """
+
+    op: str
+    nodes: Sequence[Node]
+    kernel: str
+    microseconds: Sequence[float]
+
+
+@runtime_checkable
+class Profiler(Protocol):
+    """The optional method of an engine that can time the steps of its programs."""
+
+    def profile(
+        self, graph: Graph, options: Options, inputs: Sequence[Any], repeat: int
+    ) -> list[Kernel]:
+        """Run once to warm up and ``repeat`` times more; return the kernels as they ran.
+
+        The program may be one of its own; it must be what ``build`` would make.
+        """
         ...
 
 

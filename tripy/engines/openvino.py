@@ -16,7 +16,7 @@ from openvino import opset15 as op
 
 from tripy import dtypes, errors, shapes
 from tripy.engines import border
-from tripy.engines.base import Options, Refusal
+from tripy.engines.base import Kernel, Options, Refusal
 from tripy.engines.openvino_nodes import divided_integers
 from tripy.engines.openvino_ops import DTYPES, ROWS, refusal
 from tripy.engines.openvino_quantize import CARRIERS, Tracker
@@ -377,6 +377,14 @@ class OpenVINOEngine:
         names = ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")
         processor = [core().get_property("CPU", name) for name in names]
         return f"OpenVINO {ov.__version__}, {processor}, {_settings(options)}"
+
+    def profile(
+        self, graph: Graph, options: Options, inputs: Sequence[Any], repeat: int
+    ) -> list[Kernel]:
+        """Time the kernels of a program that counts; the usual ones do not."""
+        from tripy.engines.openvino_profile import measure
+
+        return measure(graph, options, inputs, repeat)
 
     def restore(self, graph: Graph, options: Options, exported: Any) -> OpenVINOProgram:
         """Import a compiled model of the graph."""

@@ -5,14 +5,15 @@ It defines the semantics. The eager mode runs small graphs through :func:`run` d
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from time import perf_counter
 from typing import Any
 
 import numpy as np
 
 from tripy import dtypes, errors, shapes
 from tripy.engines import plugin_kernels
-from tripy.engines.base import Options, Refusal
+from tripy.engines.base import Kernel, Options, Refusal
 from tripy.engines.kernels import BODIES
 from tripy.graph import Graph, Node, Value, bind
 from tripy.ops.quantize import check_scale
@@ -166,6 +167,31 @@ class ReferenceEngine:
     def restore(self, graph: Graph, options: Options, exported: Any) -> ReferenceProgram:
         """Return the interpreter of a graph."""
         return ReferenceProgram(graph)
+
+    def profile(
+        self, graph: Graph, options: Options, inputs: Sequence[Any], repeat: int
+    ) -> list[Kernel]:
+        """Time every node."""
+        times = zip(*[_timed(graph, inputs) for _ in range(repeat + 1)])
+        nodes = [value.node for value in graph.operations if value.node is not None]
+        names = [node.label for node in nodes]
+        return [Kernel(n, (node,), n, t[1:]) for n, node, t in zip(names, nodes, times)]
+
+
+def _timed(graph: Graph, inputs: Sequence[Any]) -> list[float]:
+    """Return how many microseconds each operation takes."""
+    times: list[float] = []
+
+    def ticking() -> Iterator[Value]:
+        for value in graph.operations:
+            start = perf_counter()
+            yield value  # computed before the next one is asked for
+            times.append((perf_counter() - start) * 1e6)
+
+    known = {id(value): value.data for value in graph.constants}
+    known |= {id(value): array for value, array in zip(graph.inputs, inputs)}
+    run(ticking(), known, bind(graph.symbols, [a.shape for a in inputs], inputs))
+    return times
 
 
 ENGINE = ReferenceEngine()

@@ -1,0 +1,162 @@
+"""The stages of a compile: their times, a callback, and a line on the terminal meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import itertools
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, NamedTuple
+
+from tripy import errors
+
+Callback = Callable[[str, float], Any]
+
+_PATIENCE = 0.5  # seconds until a line appears
+_INTERVAL = 0.1
+_FRAMES = "|/-\\"
+_terminal = threading.Lock()  # held by the compile that writes; others are silent
+
+
+class CompileStage(NamedTuple):
+    """One stage of a compile.
+
+    Attributes:
+        name: ``trace`` (the function is called), ``passes`` (weights are loaded and constants
+            folded) or ``build`` (an engine is chosen and builds the program).
+        seconds: how long it took.
+    """
+
+    name: str
+    seconds: float
+
+
+class CompileReport(NamedTuple):
+    """How long each stage of a compile took; its text is a table.
+
+    Attributes:
+        stages: the stages in order.
+
+    Example:
+        >>> report = tp.compile(tp.exp, args=[tp.InputInfo((3,), tp.float32)]).compile_report
+        >>> [stage.name for stage in report.stages]
+        ['trace', 'passes', 'build']
+        >>> str(report).splitlines()[-1].split()[0]
+        'total'
+    """
+
+    stages: tuple[CompileStage, ...] = ()
+
+    @property
+    def total_seconds(self) -> float:
+        """Sum of the times of all stages."""
+        return sum(stage.seconds for stage in self.stages)
+
+    def __str__(self) -> str:
+        rows = (*self.stages, CompileStage("total", self.total_seconds))
+        return "\n".join(f"{name:<8}{seconds:8.3f} s" for name, seconds in rows)
+
+
+class Progress:
+    """A compile that is running; ``with`` it, name each stage as it starts."""
+
+    def __init__(self, callback: Callback | None = None) -> None:
+        self._callback = callback
+        self._starts: list[tuple[str, float]] = []
+        self._line: _Line | None = None
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def start(self, stage: str) -> None:
+        """Begin a stage, which ends the one before."""
+        self._starts.append((stage, time.perf_counter()))
+        if self._callback is not None:
+            self._callback(stage, self._starts[-1][1] - self._starts[0][1])
+        elif self._line is not None:
+            self._line.stage = stage
+        elif len(self._starts) > 1:  # the first stage runs the user's code, which may print
+            self._line = _Line.opened(stage, self._starts[0][1])
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        problem: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._starts.append(("", time.perf_counter()))
+        if self._line is not None:
+            self._line.close()
+
+    @property
+    def report(self) -> CompileReport:
+        """The times of all stages, after the end."""
+        pairs = itertools.pairwise(self._starts)
+        return CompileReport(tuple(CompileStage(name, end - at) for (name, at), (_, end) in pairs))
+
+
+class _Line(threading.Thread):
+    """Writes one changing line to a terminal while a compile takes long, and erases it."""
+
+    def __init__(self, stage: str, start: float, stream: Any) -> None:
+        super().__init__(name="tripy progress", daemon=True)
+        self.stage = stage
+        self._beginning = start
+        self._stream = stream
+        self._width = 0
+        self._done = threading.Event()
+
+    @classmethod
+    def opened(cls, stage: str, start: float) -> _Line | None:
+        """Start a line, where stderr is a terminal that no other compile writes to."""
+        stream = sys.stderr
+        if stream is None or not stream.isatty() or not _terminal.acquire(blocking=False):
+            return None
+        made = cls(stage, start, stream)
+        made.start()
+        return made
+
+    def run(self) -> None:
+        pause = _PATIENCE - (time.perf_counter() - self._beginning)
+        for frame in itertools.cycle(_FRAMES):
+            if self._done.wait(max(pause, 0.0)):
+                break
+            spent = time.perf_counter() - self._beginning
+            self._show(f"{frame} compiling: {self.stage}, {spent:.1f} s")
+            pause = _INTERVAL
+
+    def close(self) -> None:
+        """Stop writing and erase the line."""
+        self._done.set()
+        self.join()
+        if self._width:
+            self._show("")
+        _terminal.release()
+
+    def _show(self, text: str) -> None:
+        """Write over the line; the cursor goes back, so that other output starts on it."""
+        with contextlib.suppress(OSError, ValueError):  # the terminal is gone
+            self._stream.write(f"\r{text:<{self._width}}\r")
+            self._stream.flush()
+        self._width = len(text)
+
+
+def check_callback(callback: Any) -> None:
+    """Raise TripyTypeError unless a callback takes (stage, elapsed)."""
+    if callback is None:
+        return
+    try:
+        inspect.signature(callback).bind("trace", 0.0)
+    except (TypeError, ValueError):
+        raise errors.error(
+            errors.TripyTypeError,
+            "progress must be a function of a stage and a time.",
+            received=errors.describe(callback),
+            expected="a function that takes (stage: str, elapsed: float)",
+            fix="progress=lambda stage, elapsed: print(stage, elapsed)",
+            argument="progress",
+        ) from None
