@@ -22,7 +22,9 @@ default_stream register_plugin load_safetensors save_safetensors
 """
 NO_OPERATIONS = {*DTYPES, *_OTHERS.split(), *(n for n in tp.__all__ if n.startswith("Tripy"))}
 #: What the fast subset runs: each operation in the main dtypes, interpreted and compiled.
-FAST = [(dtype, "eager") for dtype in ("float32", "int32", "bool")] + [("float32", MODES[-1])]
+FAST = [(dtype, "eager") for dtype in ("float32", "int32", "bool")] + [
+    ("float32", "openvino static")
+]
 OPERATIONS = [*tp.__all__, *(f"random.{name}" for name in dir(tp.random))]
 
 
