@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from tripy import errors
 from tripy.engines import base
@@ -129,7 +130,7 @@ def profiled(
             fix="compile with engine='reference', which times every operation",
         )
     kernels = _merged(engine.profile(graph, options, inputs, repeat) if graph.outputs else [])
-    medians = [statistics.median(kernel.microseconds) for kernel in kernels]
+    medians = [float(np.median(kernel.microseconds)) for kernel in kernels]
     total = sum(medians)
     return ProfileReport(name, [_row(k, t, total, graph.names) for k, t in zip(kernels, medians)])
 

@@ -163,6 +163,7 @@ def _split(annotation: str) -> list[str]:
     return [part.removeprefix("dtypes.").removeprefix("devices.") for part in parts]
 
 
+@functools.cache  # the same parameters come again and again
 def _parameter(name: str, annotation: str, dtypes: tuple[dtype, ...] | None) -> _Parameter:
     kinds = tuple(KINDS[part] for part in _split(annotation))
     exact = frozenset(t for kind in kinds for t in kind.exact)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -39,7 +38,7 @@ class GraphView:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(str(self))}</pre>"
+        return f"<pre>{_escaped(str(self))}</pre>"
 
     def mermaid(self) -> str:
         """Return a Mermaid flowchart, which GitHub and many notebooks draw.
@@ -118,12 +117,18 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
+def _escaped(text: str) -> str:
+    from html import escape  # only needed in notebooks
+
+    return escape(text)
+
+
 def html_table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a title and a table; all texts are escaped."""
 
     def row(cells: Sequence[str], tag: str) -> str:
-        inner = "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells)
+        inner = "".join(f"<{tag}>{_escaped(cell)}</{tag}>" for cell in cells)
         return f"<tr>{inner}</tr>"
 
     body = "".join(row(cells, "td") for cells in rows)
-    return f"<pre>{html.escape(title)}</pre><table>{row(heads, 'th')}{body}</table>"
+    return f"<pre>{_escaped(title)}</pre><table>{row(heads, 'th')}{body}</table>"

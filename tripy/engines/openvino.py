@@ -24,7 +24,7 @@ from tripy.engines.openvino_random import Threefry
 from tripy.graph import Graph, Node, Value, bind, specialise
 from tripy.shapes import Dim, Size
 
-_LACKING = (dtypes.int64, dtypes.float64)  # computed as int32 and float32
+LACKING = (dtypes.int64, dtypes.float64)  # computed as int32 and float32
 _PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 
 
@@ -84,7 +84,7 @@ _SHARED = tuple(k for k in dtypes.ALL if k not in (dtypes.bfloat16, dtypes.bool_
 # --- building --------------------------------------------------------------------------------
 
 
-class _Builder:
+class Builder:
     """Builds the nodes of one model; also the context that rows see."""
 
     def __init__(self, graph: Graph) -> None:
@@ -185,7 +185,7 @@ def _plain(attribute: Any) -> Any:
 
 
 # What OpenVINO and NumPy raise for sizes and values that they cannot handle.
-_FAILURES = (RuntimeError, ValueError, OverflowError, TypeError, IndexError, MemoryError)
+FAILURES = (RuntimeError, ValueError, OverflowError, TypeError, IndexError, MemoryError)
 _ALIGNMENT = 64  # bytes of a cache line and of the widest vector store
 
 
@@ -250,7 +250,7 @@ class OpenVINOProgram:
     """A compiled model and its infer requests; each call has a request of its own."""
 
     def __init__(self, graph: Graph, options: Options, exported: Any = None) -> None:
-        self._border = border.drawn(graph, _LACKING)
+        self._border = border.drawn(graph, LACKING)
         if self._border is not None:
             graph = self._border.graph
         self._inputs = [value.dtype for value in graph.inputs]
@@ -262,8 +262,8 @@ class OpenVINOProgram:
             self._compiled, self._keep = _compiled(graph, options, exported)
         except errors.TripyException:
             raise
-        except _FAILURES as problem:
-            raise _failure("build the program", problem) from problem
+        except FAILURES as problem:
+            raise failure("build the program", problem) from problem
         self._requests: deque[Any] = deque()
 
     def __call__(self, inputs: Sequence[Any]) -> list[Any]:
@@ -287,8 +287,8 @@ class OpenVINOProgram:
             )
         try:
             results = self._run(request, inputs)
-        except _FAILURES as problem:
-            raise _failure("run the program", problem) from problem
+        except FAILURES as problem:
+            raise failure("run the program", problem) from problem
         self._requests.append(request)
         return results
 
@@ -319,25 +319,27 @@ class OpenVINOProgram:
 def _compiled(graph: Graph, options: Options, exported: Any) -> tuple[Any, Any]:
     """Return a compiled model and the memory that it shares."""
     if exported is None:
-        builder = _Builder(graph)
-        return core().compile_model(builder.build(), "CPU", _settings(options)), builder.keep
+        builder = Builder(graph)
+        return core().compile_model(builder.build(), "CPU", settings(options)), builder.keep
     memory = _writable(np.frombuffer(exported, np.uint8))
     tensor = ov.Tensor(memory, shared_memory=True)
-    return core().import_model(tensor, "CPU", _settings(options)), exported
+    return core().import_model(tensor, "CPU", settings(options)), exported
 
 
-def _settings(options: Options) -> dict[str, Any]:
-    settings: dict[str, Any] = {
+def settings(options: Options) -> dict[str, Any]:
+    """Return what OpenVINO is told for options."""
+    chosen: dict[str, Any] = {
         "INFERENCE_PRECISION_HINT": _PRECISIONS[options.precision],
         "PERFORMANCE_HINT": "LATENCY",
         "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0",  # float32 products stay float32
     }
     if options.threads is not None:  # a thread count turns pinning on; processes then collide
-        settings |= {"INFERENCE_NUM_THREADS": options.threads, "ENABLE_CPU_PINNING": False}
-    return settings
+        chosen |= {"INFERENCE_NUM_THREADS": options.threads, "ENABLE_CPU_PINNING": False}
+    return chosen
 
 
-def _failure(action: str, problem: Exception) -> errors.TripyRuntimeError:
+def failure(action: str, problem: Exception) -> errors.TripyRuntimeError:
+    """Return the error for what OpenVINO raised."""
     memory = "alloc" in str(problem).lower()
     kind = errors.TripyMemoryError if memory else errors.TripyRuntimeError
     return errors.error(
@@ -357,7 +359,7 @@ class OpenVINOEngine:
 
     def refusals(self, graph: Graph) -> list[Refusal]:
         """Return the nodes that the CPU plugin would not compute exactly."""
-        inside = border.drawn(graph, _LACKING)
+        inside = border.drawn(graph, LACKING)
         graph = graph if inside is None else inside.graph
         carried = _carried(graph)
         found = []
@@ -376,7 +378,7 @@ class OpenVINOEngine:
         """Return the version of OpenVINO, what the processor has, and the settings."""
         names = ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")
         processor = [core().get_property("CPU", name) for name in names]
-        return f"OpenVINO {ov.__version__}, {processor}, {_settings(options)}"
+        return f"OpenVINO {ov.__version__}, {processor}, {settings(options)}"
 
     def profile(
         self, graph: Graph, options: Options, inputs: Sequence[Any], repeat: int

@@ -11,12 +11,12 @@ import numpy as np
 from tripy.engines import border
 from tripy.engines.base import Kernel, Options
 from tripy.engines.openvino import (
-    _FAILURES,
-    _LACKING,
-    _Builder,
-    _failure,
-    _settings,
+    FAILURES,
+    LACKING,
+    Builder,
     core,
+    failure,
+    settings,
     to_tensor,
 )
 from tripy.graph import Graph, Value, bind, specialise
@@ -26,7 +26,7 @@ _RESOLUTION = 10  # how many times the error of one difference every run must ta
 _NO_WORK = ("Input", "Output", "Const")
 
 
-class _TaggedBuilder(_Builder):
+class _TaggedBuilder(Builder):
     """Names every node after the number of the value that it was made for."""
 
     def __init__(self, graph: Graph) -> None:
@@ -54,19 +54,19 @@ class _TaggedBuilder(_Builder):
 
 def measure(graph: Graph, options: Options, inputs: Sequence[Any], repeat: int) -> list[Kernel]:
     """Build the graph with counters, run it on the inputs and return its kernels as they ran."""
-    outline = border.drawn(graph, _LACKING)
+    outline = border.drawn(graph, LACKING)
     if outline is not None:
         graph, inputs = outline.graph, outline.enter(inputs)
     if graph.symbols and any(array.size == 0 for array in inputs):  # as programs do
         graph = specialise(graph, bind(graph.symbols, [a.shape for a in inputs], inputs))
     builder = _TaggedBuilder(graph)
-    settings = _settings(options) | {"PERF_COUNT": True}
+    counting = settings(options) | {"PERF_COUNT": True}
     try:
-        compiled = core().compile_model(builder.build(), "CPU", settings)
+        compiled = core().compile_model(builder.build(), "CPU", counting)
         layers = {layer.get_friendly_name(): layer for layer in _layers(compiled)}
         steps, averages = _counted(compiled, graph, layers, inputs, repeat)
-    except _FAILURES as problem:
-        raise _failure("profile the program", problem) from problem
+    except FAILURES as problem:
+        raise failure("profile the program", problem) from problem
     own = _values(graph, builder.results, {s.node_name: layers[s.node_name] for s in steps})
     served = _served(layers, own)
     times = _times(averages).T.tolist()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import math
 from collections.abc import Mapping
 from os import PathLike
@@ -54,6 +53,12 @@ _FOREIGN = {
 }  # fmt: skip
 _EXPECTED = "a safetensors file"
 _FIX = "get the file again, or save it again with tp.save_safetensors"
+
+
+def _json() -> Any:
+    import json  # importing tripy takes a percent less without it
+
+    return json
 
 
 class _Entry(NamedTuple):
@@ -125,7 +130,7 @@ def _header(data: Any) -> tuple[dict[str, Any], int]:
     if size > limit:
         bad(f"its header claims {size} bytes, but only {limit} are possible")
     try:
-        header = json.loads(
+        header = _json().loads(
             bytes(data[8 : 8 + size]).decode("utf-8"), object_pairs_hook=_without_twins
         )
     except BadFile:
@@ -184,7 +189,7 @@ def _unpacked(data: Any, entry: _Entry, start: int, place: device, text: str) ->
     """Return an int4 tensor; its bytes are taken apart when it is used."""
     what = f"the int4 tensor {errors.brief(entry.name)}"
     try:
-        shape = check_sizes(json.loads(text), what)
+        shape = check_sizes(_json().loads(text), what)
     except (ValueError, RecursionError):
         bad(f"the shape of {what} in the metadata is no list of sizes")
     count = math.prod(shape)
@@ -248,10 +253,10 @@ def encode(
         rows[name] = _row(tensors[name], position)
         position = rows[name]["data_offsets"][1]
     packed = {n: t for n, t in tensors.items() if t.dtype is dtypes.int4}
-    texts = dict(metadata or {}) | {_INT4 + n: json.dumps(t.shape) for n, t in packed.items()}
+    texts = dict(metadata or {}) | {_INT4 + n: _json().dumps(t.shape) for n, t in packed.items()}
     header: dict[str, Any] = {} if not texts else {"__metadata__": texts}
     header |= {name: rows[name] for name in tensors}
-    text = json.dumps(header, separators=(",", ":")).encode()
+    text = _json().dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     return len(text).to_bytes(8, "little") + text, [tensors[name] for name in order]
 

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tripy import devices, errors, passes
+from tripy import errors, passes
 from tripy.compile import traced_function
+from tripy.devices import default_device
 from tripy.executable import Executable
 from tripy.graph import Graph, Value
 from tripy.onnx.package import file_path, listed, require
@@ -84,7 +85,7 @@ def _opset(opset: int | None) -> int:
 
 def _graph_of(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[Graph, list[str]]:
     if not isinstance(func, Executable):
-        trace = traced_function(func, args, kwargs, devices.default_device())
+        trace = traced_function(func, args, kwargs, default_device())
         return passes.load_weights(trace.graph), trace.paths
     if args or kwargs:
         raise errors.error(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import string
 from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -52,7 +51,7 @@ def _letters(part: str, equation: str) -> tuple[str, ...]:
     before, dots, after = part.partition(_DOTS)
     found = (*before, *((_DOTS,) if dots else ()), *after)
     for letter in found:
-        if letter not in string.ascii_letters and letter != _DOTS:
+        if not (letter.isascii() and letter.isalpha()) and letter != _DOTS:
             raise _malformed(
                 f"{letter!r} cannot stand in {part!r}.",
                 equation,
