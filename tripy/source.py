@@ -40,6 +40,7 @@ class Api(NamedTuple):
 
     title: str
     parameters: tuple[str, ...]
+    is_method: bool = False  # whether the arguments of its frame start with self
 
 
 # --- source capture --------------------------------------------------------------------------
@@ -140,8 +141,7 @@ def arguments_of(frame: FrameType, api: Api) -> dict[str, Any]:
     values = frame.f_locals
     args, kwargs = values.get("args"), values.get("kwargs")
     if isinstance(args, tuple) and isinstance(kwargs, dict):
-        is_method = "signature" in values and "self" in values["signature"].parameters
-        return dict(zip(api.parameters, args[is_method:])) | kwargs
+        return dict(zip(api.parameters, args[api.is_method :])) | kwargs
     if "other" in values:
         return {api.parameters[0]: values["other"]}
     return {name: values[name] for name in api.parameters if name in values}
