@@ -222,6 +222,25 @@ def test_a_program_that_does_not_fit_is_built_again(
     assert_equal(loaded(images(2, 3, 8, 8)), network(images(2, 3, 8, 8)))
 
 
+def test_an_engine_that_is_not_installed_is_named(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tripy.engines.base.is_installed", lambda name: name == "reference")
+    with pytest.raises(tp.TripyImportError, match="load with engine='reference'"):
+        tp.Executable.load(path)
+    assert tp.Executable.load(path, engine="reference").engine == "reference"
+
+
+def test_the_reference_engine_has_nothing_to_build_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = tp.compile(tp.relu, args=[tp.InputInfo((2,), tp.float32)], engine="reference")
+    made.save(tmp_path / "a.tripy")
+    with caplog.at_level(logging.WARNING, "tripy"):
+        tp.Executable.load(tmp_path / "a.tripy")
+    assert caplog.records == []
+
+
 def test_a_newer_format_is_an_error(path: Path, tmp_path: Path) -> None:
     other = tmp_path / "a.tripy"
     other.write_bytes(path.read_bytes())

@@ -251,6 +251,8 @@ class _File:
         """Return the executable on a device and engine; None means the saved ones."""
         place = require(device) if device is not None else _present(content.device)
         options = base.Options(place, content.precision, content.level, config.num_threads)
+        if engine is None:
+            _check_installed(content.engine)
         chosen = base.load(engine or content.engine)
         plan = output_plan(content.graph)
         program = self._program(chosen, plan.graph, options) if plan.graph.outputs else None
@@ -287,12 +289,12 @@ class _File:
 
     def _blob(self, engine: base.Engine, options: base.Options) -> memoryview | None:
         """Return the engine's program where it fits, and say why where it does not."""
-        manifest = self.manifest
-        if engine.name != manifest["engine"]:
+        manifest, fingerprint = self.manifest, engine.fingerprint(options)
+        if engine.name != manifest["engine"] or not fingerprint:
             return None
         reason = "the file holds none"
         if _PROGRAM in manifest["members"]:
-            if engine.fingerprint(options) == manifest["fingerprint"]:
+            if fingerprint == manifest["fingerprint"]:
                 return self._member(_PROGRAM)
             reason = f"the saved one is for {manifest['fingerprint']}"
         _logger.warning("the program of %s is built again, because %s", self.path, reason)
@@ -307,6 +309,19 @@ def _check_ends(graph: Graph, leaves: list[InputLeaf], paths: list[str]) -> None
     ]
     if rows != [(v.dtype, len(v.shape)) for v in graph.inputs] or len(paths) != len(graph.outputs):
         bad("its graph and its manifest have different inputs or outputs")
+
+
+def _check_installed(engine: str) -> None:
+    """Raise TripyImportError, naming the engines that would do, unless the saved one is there."""
+    if engine in base.NAMES and not base.is_installed(engine):
+        others = [f"engine={name!r}" for name in base.NAMES if base.is_installed(name)]
+        raise errors.error(
+            errors.TripyImportError,
+            f"the file was saved for the engine {engine!r}, which is not installed.",
+            received=f"an executable for {engine!r}",
+            expected="an engine that is installed here",
+            fix=f"install it: {base.install_command(engine)}; or load with {errors.one_of(others)}",
+        )
 
 
 def _present(saved: device_of) -> device_of:

@@ -59,7 +59,10 @@ class Engine(Protocol):
         ...
 
     def fingerprint(self, options: Options) -> str:
-        """Return what an exported program depends on: versions, hardware and settings."""
+        """Return what an exported program depends on: versions, hardware and settings.
+
+        Engines that export none return an empty text.
+        """
         ...
 
     def restore(self, graph: Graph, options: Options, exported: Any) -> Program:
@@ -114,6 +117,11 @@ NAMES = tuple(_ENTRIES)
 def is_installed(name: str) -> bool:
     """Whether the package that an engine needs is there (it is not imported)."""
     return importlib.util.find_spec(_ENTRIES[name].requires) is not None
+
+
+def install_command(name: str) -> str:
+    """Return what installs an engine."""
+    return _ENTRIES[name].install
 
 
 def runs_on(name: str, kind: str) -> bool:
