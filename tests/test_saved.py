@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import itertools
 import json
 import logging
 import multiprocessing
 import subprocess
 import sys
 import zipfile
-import zlib
 from collections import namedtuple
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 import tripy as tp
+from tripy.interop.digest import Digest, digest_of
 
 batch = tp.NamedDimension("batch", 1, 2, 8)
 Pair = namedtuple("Pair", "left right")
@@ -291,6 +292,20 @@ def test_weights_are_in_a_safetensors_file(path: Path, tmp_path: Path) -> None:
     assert_equal(found["conv.weight"], Network().conv.weight)
 
 
+@pytest.mark.parametrize("size", [0, 1, 65535, 65536, 65537, 300001])
+def test_a_digest_depends_on_every_byte_and_on_no_chunks(size: int) -> None:
+    rng = np.random.default_rng(size)
+    data = rng.bytes(size)
+    whole = digest_of([data])
+    assert whole[0] == size
+    for cuts in ([size // 3, size // 2], [1, 65536], [65537]):
+        edges = [0, *sorted(min(c, size) for c in cuts), size]
+        assert digest_of(data[a:b] for a, b in itertools.pairwise(edges)) == whole
+    for at in {0, size // 2, size - 1} if size else ():
+        assert digest_of([data[:at], bytes([data[at] ^ 64]), data[at + 1 :]]) != whole
+    assert str(Digest()) == digest_of([])[1]
+
+
 # --- damage ----------------------------------------------------------------------------------
 
 
@@ -341,7 +356,7 @@ def test_damaged_records_are_errors_or_unchanged(
         if name != "manifest.json":
             manifest = json.loads(changed["manifest.json"])
             manifest["members"].pop("engine/program")
-            manifest["members"][name] = [len(changed[name]), zlib.crc32(changed[name])]
+            manifest["members"][name] = list(digest_of([changed[name]]))
             changed["manifest.json"] = json.dumps(manifest).encode()
         with zipfile.ZipFile(target, "w") as archive:
             for n, d in changed.items():

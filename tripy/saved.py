@@ -11,7 +11,7 @@ import logging
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from tripy import dtypes, errors
@@ -27,6 +27,7 @@ from tripy.graph import Graph
 from tripy.inputs import DimensionInputInfo, InputInfo, NamedDimension
 from tripy.interop import files, safetensors
 from tripy.interop.archive import Archive
+from tripy.interop.digest import digest_of
 from tripy.interop.files import FilePath, bad
 from tripy.portable import (
     graph_from_json,
@@ -101,18 +102,8 @@ def _manifest(executable: Executable, members: Mapping[str, list[Any]]) -> dict[
         "inputs": [[leaf.path, _info_to_json(leaf.info)] for leaf in executable._inputs.leaves],
         "result": template_to_json(executable._template),
         "outputs": executable._paths,
-        "members": {name: _sizes(chunks) for name, chunks in members.items()},
+        "members": {name: list(digest_of(chunks)) for name, chunks in members.items()},
     }
-
-
-def _sizes(chunks: Iterable[Any]) -> list[int]:
-    """Return the number of bytes and their checksum."""
-    size = checksum = 0
-    for chunk in chunks:
-        view = memoryview(chunk).cast("B") if len(chunk) else b""
-        size += len(view)
-        checksum = zlib.crc32(view, checksum)
-    return [size, checksum]
 
 
 def _info_to_json(info: InputInfo | DimensionInputInfo) -> Any:
@@ -130,7 +121,7 @@ def _fill(file: Any, members: Mapping[str, list[Any]]) -> None:
     """Write a zip without compression, its members at aligned places."""
     with zipfile.ZipFile(file, "w") as archive:
         for name, chunks in members.items():
-            size = _sizes(chunks)[0]
+            size = sum(memoryview(chunk).nbytes for chunk in chunks)
             info = zipfile.ZipInfo(name)
             info.extra = _padding(file.tell(), name, is_large := size >= 2**31)
             with archive.open(info, "w", force_zip64=is_large) as member:
@@ -148,17 +139,17 @@ def _padding(position: int, name: str, is_large: bool) -> bytes:
 # --- loading ---------------------------------------------------------------------------------
 
 
-def _checked(archive: Archive, name: str, sizes: Any) -> memoryview:
-    """Return the bytes of a member; BadFile unless size and checksum are those expected."""
+def _checked(archive: Archive, name: str, expected: Any) -> memoryview:
+    """Return the bytes of a member; BadFile unless size and digest are those expected."""
     found = archive.member(name)
-    if sizes != [len(found), zlib.crc32(found)]:
+    if expected != list(digest_of([found])):
         bad(f"its member {name!r} is damaged")
     return found
 
 
-def _record(archive: Archive, name: str, sizes: Any) -> Any:
+def _parsed(name: str, member: memoryview) -> Any:
     try:
-        return json.loads(bytes(_checked(archive, name, sizes)))
+        return json.loads(bytes(member))
     except (ValueError, RecursionError):
         return bad(f"its member {name!r} is no JSON")
 
@@ -167,7 +158,10 @@ def _manifest_of(archive: Archive) -> dict[str, Any]:
     info = archive.infos.get(_MANIFEST)
     if info is None:
         bad("it has no manifest")
-    manifest = _record(archive, _MANIFEST, [info.file_size, info.CRC])
+    member = archive.member(_MANIFEST)
+    if zlib.crc32(member) != info.CRC:
+        bad("its manifest is damaged")
+    manifest = _parsed(_MANIFEST, member)
     if not isinstance(manifest, dict) or type(manifest.get("format")) is not int:
         bad("its manifest has no format version")
     if manifest["format"] > FORMAT:
@@ -228,7 +222,7 @@ class _File:
     def content(self) -> _Content:
         """Read and check everything but the program."""
         manifest = self.manifest
-        record = _record(self.archive, _GRAPH, manifest["members"][_GRAPH])
+        record = _parsed(_GRAPH, self._member(_GRAPH))
         constants = safetensors.decode(self._member(_WEIGHTS), CPU, self.path)
         if manifest["precision"] not in PRECISIONS:
             bad(f"there is no precision {errors.brief(manifest['precision'])}")
