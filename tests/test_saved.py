@@ -10,6 +10,7 @@ import logging
 import multiprocessing
 import subprocess
 import sys
+import time
 import zipfile
 from collections import namedtuple
 from pathlib import Path
@@ -366,3 +367,58 @@ def test_damaged_records_are_errors_or_unchanged(
             loaded(images(2, 3, 4, 4))
         except tp.TripyException:
             continue
+
+
+# --- old formats -----------------------------------------------------------------------------
+
+#: What tests/data/format-1.tripy gave when it was saved: scores and the indices of the best two.
+FROZEN_SCORES = [
+    [0.252594, 0.279847, 0.066254, 0.401305],
+    [0.224246, 0.177931, 0.033307, 0.564515],
+    [0.135559, 0.357683, 0.030835, 0.475922],
+    [0.153126, 0.061858, 0.045253, 0.739763],
+    [0.153126, 0.061858, 0.045253, 0.739763],
+]
+FROZEN_BEST = [[3, 1], [3, 0], [3, 1], [3, 0], [3, 0]]
+
+
+@pytest.mark.parametrize("engine", [None, "reference"])
+def test_files_of_the_first_format_load_for_ever(engine: str | None) -> None:
+    loaded = tp.Executable.load(Path(__file__).parent / "data" / "format-1.tripy", engine=engine)
+    x = np.arange(2 * 2 * 4 * 5, dtype=np.float32).reshape(2, 2, 4, 5) / 20 - 1
+    found = loaded(x, np.array([1, -1, 4]))
+    np.testing.assert_allclose(found["scores"].numpy(), FROZEN_SCORES, atol=2e-6)
+    assert found["best"][1].tolist() == FROZEN_BEST
+    assert found["kind"] == "frozen"
+    assert "batch + words.shape[0]" in repr(loaded)
+
+
+# --- killed processes ------------------------------------------------------------------------
+
+SAVING = """
+import sys, numpy as np, tripy as tp
+layer = tp.Linear(1500, 1500)
+layer.load_state_dict({"weight": np.ones((1500, 1500), np.float32), "bias": np.ones(1500, np.float32)})
+exe = tp.compile(layer, args=[tp.InputInfo((1, 1500), tp.float32)], engine="reference")
+print("ready", flush=True)
+while True:
+    exe.save(sys.argv[1])
+"""
+
+
+def test_a_killed_process_leaves_no_broken_file(tmp_path: Path) -> None:
+    target, rng = tmp_path / "a.tripy", np.random.default_rng(3)
+    found = 0
+    for _ in range(4):
+        command = [sys.executable, "-c", SAVING, str(target)]
+        root = Path(__file__).parents[1]
+        with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE) as child:
+            assert child.stdout is not None
+            assert child.stdout.readline() == b"ready\n"
+            time.sleep(float(rng.uniform(0.01, 0.2)))
+            child.kill()
+        if target.exists():
+            found += 1
+            loaded = tp.Executable.load(target)
+            assert loaded(np.ones((1, 1500), np.float32)).numpy()[0, 7] == 1501
+    assert found
