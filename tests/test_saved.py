@@ -156,6 +156,32 @@ def test_broken_conditions_name_the_saved_line(tmp_path: Path) -> None:
     assert "tp.reshape(a, (3,))" in str(caught.value)
 
 
+def test_plugins_must_be_registered_before_loading(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @tp.register_plugin(
+        "saved::halves",
+        infer=lambda x, *, by: [((x.shape[0] // 2,), x.dtype)] * 2,
+        attrs={"by": list[float]},
+        replace=True,
+    )
+    def halves(x: Any, *, by: list[float]) -> Any:
+        return [part * np.float32(by[0]) for part in np.split(x, 2)]
+
+    args = [tp.InputInfo(((2, 4, 8),), tp.float32)]
+    made = tp.compile(
+        lambda x: tp.plugin("saved::halves", [x], by=[2.0, 3.0])[1] + 1.0,
+        args=args,
+        engine="reference",
+    )
+    made.save(tmp_path / "a.tripy")
+    x = np.arange(6, dtype=np.float32)
+    assert_equal(tp.Executable.load(tmp_path / "a.tripy")(x), made(x))
+    monkeypatch.setattr("tripy.ops.plugin._plugins", {})
+    with pytest.raises(tp.TripyUnsupportedError, match="saved::halves"):
+        tp.Executable.load(tmp_path / "a.tripy")
+
+
 def test_loading_needs_no_imports_of_the_user(path: Path, network: tp.Executable) -> None:
     code = (
         "import sys, numpy as np, tripy as tp\n"
