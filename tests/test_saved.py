@@ -293,6 +293,14 @@ def test_files_that_are_no_executables(tmp_path: Path) -> None:
         tp.Executable.load(3)  # type: ignore[arg-type]
 
 
+def test_engines_have_names(path: Path, tmp_path: Path) -> None:
+    target = tmp_path / "a.tripy"
+    target.write_bytes(path.read_bytes())
+    rewrite(target, lambda manifest: manifest.update(engine=["openvino"]))
+    with pytest.raises(tp.TripyFileError, match="there is no engine"):
+        tp.Executable.load(target)
+
+
 def test_compressed_members_are_refused(path: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}

@@ -25,9 +25,21 @@ def _info(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _tool(name: str) -> Callable[[Sequence[str]], int]:
+    def run(arguments: Sequence[str]) -> int:
+        from tripy import tools
+
+        return tools.main(name, arguments)
+
+    return run
+
+
 _COMMANDS: dict[str, tuple[str, Callable[[Sequence[str]], int]]] = {
     "demo": ("find faces in a photograph, eagerly and compiled", _demo),
     "info": ("show version, engines and devices", _info),
+    "inspect": ("show what a saved executable holds", _tool("inspect")),
+    "bench": ("measure how long calls of a saved executable take", _tool("bench")),
+    "verify": ("compare a saved executable with the reference engine", _tool("verify")),
 }
 
 
@@ -38,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _COMMANDS[given[0]][1](given[1:])
     print("usage: python -m tripy <command> [options]\n\ncommands:")
     for name, (purpose, _) in _COMMANDS.items():
-        print(f"  {name:<6} {purpose}")
+        print(f"  {name:<8} {purpose}")
     return 0 if given in ([], ["--help"], ["-h"]) else 2
 
 

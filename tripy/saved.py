@@ -22,7 +22,7 @@ from tripy.devices import CPU, devices, require
 from tripy.devices import device as device_of
 from tripy.dtypes import BY_NAME
 from tripy.engines import base
-from tripy.executable import Executable, Parameters, output_plan
+from tripy.executable import Executable, OutputPlan, Parameters, output_plan
 from tripy.graph import Graph
 from tripy.inputs import DimensionInputInfo, InputInfo, NamedDimension
 from tripy.interop import files, safetensors
@@ -174,6 +174,27 @@ def load(path: FilePath, device: Any, engine: str | None) -> Executable:
     return files.read(path, lambda data: _decoded(data, path, device, engine), _EXPECTED, _FIX)
 
 
+class Summary(NamedTuple):
+    """What a file says: its manifest, an executable without program, and whether its program fits.
+
+    The executable cannot be called; it shows signature and graph.
+    """
+
+    manifest: dict[str, Any]
+    executable: Executable
+    program: str
+
+
+def summary(path: FilePath) -> Summary:
+    """Check a whole file and return what it says; no program is built."""
+
+    def decode(data: Any) -> Summary:
+        file, content = _opened(data, path)
+        return file.summary(content)
+
+    return files.read(path, decode, _EXPECTED, _FIX)
+
+
 def from_bytes(data: bytes) -> Executable:
     """Return the executable of ``to_bytes``."""
     return _decoded(data, "<bytes>", None, None)
@@ -198,11 +219,15 @@ class _Content(NamedTuple):
 
 
 def _decoded(data: Any, path: FilePath, device: Any, engine: str | None) -> Executable:
+    file, content = _opened(data, path)
+    return file.executable(content, device, engine)
+
+
+def _opened(data: Any, path: FilePath) -> tuple[_File, _Content]:
     archive = Archive(data)
-    manifest = _manifest_of(archive)
-    file = _File(archive, manifest, path)
+    file = _File(archive, _manifest_of(archive), path)
     try:
-        content = file.content()
+        return file, file.content()
     except files.BadFile:
         raise
     except errors.TripyUnsupportedError:
@@ -210,7 +235,6 @@ def _decoded(data: Any, path: FilePath, device: Any, engine: str | None) -> Exec
     except _INCONSISTENT as problem:
         reason = str(problem).splitlines()[0] if str(problem) else ""
         bad(f"its records are inconsistent ({type(problem).__name__}: {reason})")
-    return file.executable(content, device, engine)
 
 
 class _File:
@@ -226,6 +250,8 @@ class _File:
         constants = safetensors.decode(self._member(_WEIGHTS), CPU, self.path)
         if manifest["precision"] not in PRECISIONS:
             bad(f"there is no precision {errors.brief(manifest['precision'])}")
+        if not isinstance(manifest["engine"], str):
+            bad(f"there is no engine {errors.brief(manifest['engine'])}")
         graph = graph_from_json(record, constants, CPU)
         leaves = [InputLeaf(name, _info_from_json(row)) for name, row in manifest["inputs"]]
         _check_ends(graph, leaves, manifest["outputs"])
@@ -250,17 +276,26 @@ class _File:
         chosen = base.load(engine or content.engine)
         plan = output_plan(content.graph)
         program = self._program(chosen, plan.graph, options) if plan.graph.outputs else None
-        return Executable(
-            parameters=content.parameters,
-            leaves=content.leaves,
-            template=content.template,
-            paths=content.paths,
-            graph=content.graph,
-            plan=plan,
-            program=program,
-            engine=chosen.name,
-            options=options,
-        )
+        return _assembled(content, plan, program, chosen.name, options)
+
+    def summary(self, content: _Content) -> Summary:
+        """Check the rest of the file, and return what it says."""
+        for name in self.manifest["members"]:
+            self._member(name)
+        options = base.Options(content.device, content.precision, content.level, config.num_threads)
+        plan = output_plan(content.graph)
+        executable = _assembled(content, plan, None, content.engine, options)
+        fits = self._program_text(content, options) if plan.graph.outputs else "none is needed"
+        return Summary(self.manifest, executable, fits)
+
+    def _program_text(self, content: _Content, options: base.Options) -> str:
+        if content.engine not in base.NAMES or not base.is_installed(content.engine):
+            return f"cannot run here, because the engine {content.engine!r} is not installed"
+        fingerprint = base.load(content.engine).fingerprint(options)
+        if not fingerprint:
+            return f"none; the engine {content.engine!r} runs the graph"
+        reason = self._misfit(fingerprint)
+        return f"built when the file is loaded, because {reason}" if reason else "fits this machine"
 
     def _member(self, name: str) -> memoryview:
         return _checked(self.archive, name, self.manifest["members"][name])
@@ -283,16 +318,37 @@ class _File:
 
     def _blob(self, engine: base.Engine, options: base.Options) -> memoryview | None:
         """Return the engine's program where it fits, and say why where it does not."""
-        manifest, fingerprint = self.manifest, engine.fingerprint(options)
-        if engine.name != manifest["engine"] or not fingerprint:
+        fingerprint = engine.fingerprint(options)
+        if engine.name != self.manifest["engine"] or not fingerprint:
             return None
-        reason = "the file holds none"
-        if _PROGRAM in manifest["members"]:
-            if fingerprint == manifest["fingerprint"]:
-                return self._member(_PROGRAM)
-            reason = f"the saved one is for {manifest['fingerprint']}"
+        reason = self._misfit(fingerprint)
+        if not reason:
+            return self._member(_PROGRAM)
         _logger.warning("the program of %s is built again, because %s", self.path, reason)
         return None
+
+    def _misfit(self, fingerprint: str) -> str:
+        """Return why the saved program does not fit an engine with a fingerprint, or ''."""
+        if _PROGRAM not in self.manifest["members"]:
+            return "the file holds none"
+        saved = self.manifest.get("fingerprint")
+        return "" if saved == fingerprint else f"the saved one is for {saved}"
+
+
+def _assembled(
+    content: _Content, plan: OutputPlan, program: Any, engine: str, options: base.Options
+) -> Executable:
+    return Executable(
+        parameters=content.parameters,
+        leaves=content.leaves,
+        template=content.template,
+        paths=content.paths,
+        graph=content.graph,
+        plan=plan,
+        program=program,
+        engine=engine,
+        options=options,
+    )
 
 
 def _check_ends(graph: Graph, leaves: list[InputLeaf], paths: list[str]) -> None:

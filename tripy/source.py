@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _USER_CODE_INSIDE = _PACKAGE + "demo" + os.sep
+_COMMANDS = _PACKAGE + "__main__.py"  # what starts a command is no user's code
 _MAX_FRAMES = 20
 
 
@@ -91,6 +92,8 @@ def user_call() -> Call:
     boundary = None
     members: list[str] = []
     while frame is not None and _is_internal(frame.f_code.co_filename):
+        if frame.f_code.co_filename == _COMMANDS:
+            return Call(None, (), members)
         if "_member" in frame.f_locals:
             members.insert(0, frame.f_locals["_member"])
         boundary, frame = frame, frame.f_back

@@ -119,6 +119,11 @@ def is_installed(name: str) -> bool:
     return importlib.util.find_spec(_ENTRIES[name].requires) is not None
 
 
+def package(name: str) -> str:
+    """Return the package that an engine needs."""
+    return _ENTRIES[name].requires
+
+
 def install_command(name: str) -> str:
     """Return what installs an engine."""
     return _ENTRIES[name].install
