@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
+
+import tripy as tp
 
 # The same examples every time, and no failure because a machine is busy.
 settings.register_profile(
@@ -37,6 +39,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.name in SLOW:
             item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test takes a program from the cache of the user, or of another test."""
+    values = {"cache_dir": str(tmp_path_factory.mktemp("cache")), "cache_size": 0}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in values.items():
+            patch.setenv(f"TRIPY_{name.upper()}", str(value))  # of child processes
+            setattr(tp.config, name, value)
+        yield
 
 
 @pytest.fixture

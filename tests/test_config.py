@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import logging
 import os
 import subprocess
@@ -80,8 +81,11 @@ def restored() -> Iterator[None]:
 
 
 def test_defaults() -> None:
-    assert {name: getattr(tp.config, name) for name in DEFAULTS} == DEFAULTS
-    assert Path(tp.config.cache_dir).name == "tripy"
+    names = [*DEFAULTS, "cache_dir"]
+    child = run_with(f"print(*[repr(getattr(tp.config, n)) for n in {names}], sep='\\n')")
+    *values, folder = map(ast.literal_eval, child.stdout.splitlines())
+    assert dict(zip(DEFAULTS, values, strict=True)) == DEFAULTS
+    assert Path(folder).name == "tripy"
     assert sorted(dir(tp.config)) == sorted([*DEFAULTS, "cache_dir", "override"])
     assert "print_precision=4," in repr(tp.config)
 

@@ -29,8 +29,8 @@ ORDER = (
     "source", "errors", "config", "dtypes", "devices", "shapes", "graph", "signature", "inputs",
     "printing", "host", "operators", "tensor", "types", "ops", "random", "nn", "engines.base",
     "structure", "passes", "engines", "evaluate", "verify", "profile", "progress", "views",
-    "streams", "calls", "executable", "compile", "interop", "portable", "saved", "onnx",
-    "__init__", "tools", "demo", "__main__",
+    "streams", "calls", "executable", "compile", "interop", "portable", "cache", "saved",
+    "onnx", "__init__", "tools", "demo", "__main__",
 )  # fmt: skip
 
 # Public names of the contract.

@@ -34,7 +34,24 @@ def _tool(name: str) -> Callable[[Sequence[str]], int]:
     return run
 
 
+def _cache(arguments: Sequence[str]) -> int:
+    from tripy import cache
+    from tripy.config import config
+
+    if list(arguments) not in (["info"], ["clear"]):
+        print("usage: python -m tripy cache info|clear")
+        return 0 if list(arguments) in (["--help"], ["-h"]) else 2
+    if arguments[0] == "clear":
+        cache.clear(config.cache_dir)
+    found = cache.entries(config.cache_dir)
+    print(f"programs in {config.cache_dir}")
+    print(f"  entries: {len(found)}")
+    print(f"  bytes: {sum(row.size for row in found):,} of {config.cache_size:,}")
+    return 0
+
+
 _COMMANDS: dict[str, tuple[str, Callable[[Sequence[str]], int]]] = {
+    "cache": ("info: show the programs kept on disk; clear: remove them", _cache),
     "demo": ("find faces in a photograph, eagerly and compiled", _demo),
     "info": ("show version, engines and devices", _info),
     "inspect": ("show what a saved executable holds", _tool("inspect")),

@@ -374,6 +374,15 @@ def _options(
     return base.Options(place, name, optimization_level, config.num_threads)
 
 
+def _program(engine: base.Engine, graph: Graph, options: base.Options) -> base.Program | None:
+    """Build what is to be computed; the cache is imported with the first such compile."""
+    if not graph.outputs:
+        return None
+    from tripy import cache
+
+    return cache.build(engine, graph, options)
+
+
 @public()
 def compile(
     func: Any,
@@ -428,7 +437,7 @@ def compile(
         stages.start("build")
         plan = output_plan(graph)
         chosen = _choose_engine(engine, plan.graph, options)
-        program = chosen.build(plan.graph, options) if plan.graph.outputs else None
+        program = _program(chosen, plan.graph, options)
     seconds = ", ".join(f"{name} {seconds:.3f} s" for name, seconds in stages.report.stages)
     _logger.info("%d operations built for %s: %s", len(graph.operations), chosen.name, seconds)
     return Executable(

@@ -100,10 +100,12 @@ def _attribute_from_json(record: Any) -> Any:
 # --- graphs ----------------------------------------------------------------------------------
 
 
-def graph_to_json(graph: Graph) -> tuple[dict[str, Any], dict[str, Value]]:
+def graph_to_json(
+    graph: Graph, with_sources: bool = True
+) -> tuple[dict[str, Any], dict[str, Value]]:
     """Return the record of a graph, and its constants by the names that the record uses."""
     numbers = {id(value): i for i, value in enumerate(_all_values(graph))}
-    places: dict[Place, int] = {}
+    places: dict[Place, int] | None = {} if with_sources else None
     constants = _named_constants(graph)
     names = {id(value): name for name, value in constants.items()}
     rows = [_row(value, numbers, names, places) for value in _all_values(graph)]
@@ -114,7 +116,7 @@ def graph_to_json(graph: Graph) -> tuple[dict[str, Any], dict[str, Value]]:
         "conditions": [_condition_to_json(c, places) for c in graph.conditions],
         "symbols": {name: list(at) for name, at in graph.symbols.items()},
         "names": {str(numbers[key]): n for key, n in graph.names.items() if key in numbers},
-        "sources": [list(place) for place in places],
+        "sources": [list(place) for place in places or ()],
     }
     return record, constants
 
@@ -135,13 +137,16 @@ def _named_constants(graph: Graph) -> dict[str, Value]:
     return found
 
 
-def _place_number(source: errors.Source, places: dict[Place, int]) -> int | None:
-    place = errors.place_of(source)
-    return None if place is None else places.setdefault(place, len(places))
+def _place_number(source: errors.Source, places: dict[Place, int] | None) -> int | None:
+    place = None if places is None else errors.place_of(source)
+    return None if places is None or place is None else places.setdefault(place, len(places))
 
 
 def _row(
-    value: Value, numbers: Mapping[int, int], names: Mapping[int, str], places: dict[Place, int]
+    value: Value,
+    numbers: Mapping[int, int],
+    names: Mapping[int, str],
+    places: dict[Place, int] | None,
 ) -> dict[str, Any]:
     shape = [size_to_json(size) for size in value.shape]
     row: dict[str, Any] = {"dtype": value.dtype.name, "shape": shape}
@@ -156,7 +161,7 @@ def _row(
     return row if source is None else {**row, "source": source}
 
 
-def _condition_to_json(condition: Condition, places: dict[Place, int]) -> list[Any]:
+def _condition_to_json(condition: Condition, places: dict[Place, int] | None) -> list[Any]:
     relation, left, right, message, source = condition
     number = _place_number(source, places)
     return [relation, size_to_json(left), size_to_json(right), message, number]
