@@ -29,8 +29,8 @@ ORDER = (
     "source", "errors", "config", "dtypes", "devices", "shapes", "graph", "signature", "inputs",
     "printing", "host", "operators", "tensor", "types", "ops", "random", "nn", "engines.base",
     "structure", "passes", "engines", "evaluate", "verify", "profile", "progress", "views",
-    "streams", "calls", "executable", "compile", "interop", "portable", "cache", "saved",
-    "onnx", "__init__", "tools", "demo", "__main__",
+    "streams", "calls", "mapping", "executable", "compile", "interop", "portable", "cache",
+    "saved", "onnx", "__init__", "tools", "demo", "__main__",
 )  # fmt: skip
 
 # Public names of the contract.
@@ -71,7 +71,7 @@ MEMBERS = {
     "Sequential": "__len__ __iter__ __getitem__ named_children forward",
     "Executable": """
         __call__ input_infos output_infos __signature__ __repr__ __str__ engine device precision
-        stream save load profile verify""",
+        stream save load map profile verify""",
     "InputInfo": "shape_bounds dimension_names dtype rank __eq__ __hash__ __str__",
     "DimensionInputInfo": "value_bounds",
     "NamedDimension": "name bounds",

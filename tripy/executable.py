@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tripy import devices, errors, shapes, structure
+from tripy import devices, errors, mapping, shapes, structure
 from tripy.calls import InputLeaf, Inputs
 from tripy.devices import device
 from tripy.engines.base import Options, Program
@@ -116,6 +116,7 @@ class Executable:
         self._options = options
         self._report = CompileReport() if report is None else report
         self._stream: Stream | None = None
+        self._streams: tuple[int, Program] | None = None  # of ``map``
         self.engine = engine
         self._inputs = Inputs(leaves, graph, options.device)
         self._names = list(parameters.templates)
@@ -233,9 +234,13 @@ class Executable:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run on inputs given by position or by name."""
         buffers = self._buffers(args, kwargs)
+        return self._returned(self._run(self._program, buffers))
+
+    def _returned(self, results: Sequence[Any]) -> Any:
+        """Return arrays as what the function returned."""
         tensors = [
             wrap(Value(kind, data.shape, place, None, data))
-            for data, (kind, place) in zip(self._run(self._program, buffers), self._outputs)
+            for data, (kind, place) in zip(results, self._outputs)
         ]
         template = self._template
         return tensors[0] if type(template) is Slot else structure.rebuild(template, tensors)
@@ -270,6 +275,37 @@ class Executable:
             limits = tolerances(value, self.precision, rtol, atol)
             rows.append(compare(path, x, y, limits))
         return Report(rows)
+
+    @public("Executable.map")
+    def map(self, iterable: Any, in_flight: int = 2) -> Iterator[Any]:
+        """Call on every item, several at once, and yield the results in order.
+
+        The cores are divided among the calls, which together are faster than one call after the
+        other; the first use with two or more builds a program for that, which is kept. Results
+        are those of calls, except that a sum which cores share may be rounded in another order.
+        Items are taken as they are needed, at most ``in_flight + 1`` ahead, and copied. An error
+        is raised at its item's place, after all results before it, and ends the iteration.
+
+        Args:
+            iterable: what to call on: a tuple gives the inputs by position, anything else is the
+                one input.
+            in_flight: how many calls run at once; one more is kept ready.
+
+        Returns:
+            An iterator over the results; closing it early waits for what runs.
+
+        Raises:
+            TripyTypeError: when ``iterable`` or ``in_flight`` is something else.
+            TripyValueError: for an ``in_flight`` below 1.
+            TripyTypeError, TripyShapeError: for wrong items, as in a call.
+
+        Example:
+            >>> exe = tp.compile(tp.relu, args=[tp.InputInfo((2,), tp.float32)])
+            >>> items = (np.array([-n, n], np.float32) for n in range(3))
+            >>> [result.tolist() for result in exe.map(items)]
+            [[0.0, 0.0], [0.0, 1.0], [0.0, 2.0]]
+        """
+        return mapping.mapped(self, iterable, in_flight)
 
     @public("Executable.save")
     def save(self, path: str | PathLike[str], engine_blob: bool = True) -> None:

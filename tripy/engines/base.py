@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from tripy import errors
@@ -23,6 +23,7 @@ class Options(NamedTuple):
     precision: str = "float32"
     optimization_level: int = 3
     threads: int | None = None
+    streams: int = 1  # calls that are to run side by side, each on its part of the cores
 
 
 class Refusal(NamedTuple):
@@ -41,6 +42,18 @@ class Program(Protocol):
 
     def export(self) -> bytes | None:
         """Return the program in a form that ``restore`` takes; None where there is none."""
+        ...
+
+
+@runtime_checkable
+class Starter(Protocol):
+    """The optional method of a program whose calls can go on while Python does something else."""
+
+    def start(self, inputs: Sequence[Any]) -> Callable[[], list[Any]]:
+        """Start a call; what is returned waits for it, and must be called exactly once.
+
+        Nobody may change the inputs until then.
+        """
         ...
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import math
+import os
 import sys
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ from openvino import opset15 as op
 
 from tripy import dtypes, errors, shapes
 from tripy.engines import border
+from tripy.engines import openvino_forks as forks
 from tripy.engines.base import Kernel, Options, Refusal
 from tripy.engines.openvino_nodes import divided_integers
 from tripy.engines.openvino_ops import DTYPES, ROWS, refusal
@@ -25,6 +27,8 @@ from tripy.graph import Graph, Node, Value, bind, specialise
 from tripy.shapes import Dim, Size
 
 LACKING = (dtypes.int64, dtypes.float64)  # computed as int32 and float32
+_IDLE = max(16, os.cpu_count() or 1)  # requests of a program that wait for their next call
+_KERNELS = 1024  # compiled for the sizes of past calls; each takes 0.1 to 0.4 MiB
 _PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 
 
@@ -50,11 +54,17 @@ _SIZE_ROWS: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
-@functools.lru_cache(maxsize=1)
 def core() -> Any:
     """Return the one OpenVINO core of the process."""
+    forks.check()
+    return _core()
+
+
+@functools.lru_cache(maxsize=1)
+def _core() -> Any:
     result = ov.Core()
     result.add_extension(Threefry)  # for exported programs that draw numbers
+    forks.keep(result)
     return result
 
 
@@ -216,10 +226,11 @@ class _Request:
     What is bound already is not bound again: that is half of the cost of a small call.
     """
 
-    __slots__ = ("_bound", "_buffers", "_inputs", "infer")
+    __slots__ = ("__weakref__", "_bound", "_buffers", "_inputs", "infer")
 
     def __init__(self, infer: Any, inputs: int, outputs: int) -> None:
         self.infer = infer
+        forks.keep(self)
         self._inputs: list[Any] = [None] * inputs
         self._buffers: list[list[_Buffer]] = [[] for _ in range(outputs)]
         self._bound: list[_Buffer | None] = [None] * outputs
@@ -264,7 +275,8 @@ class OpenVINOProgram:
             raise
         except FAILURES as problem:
             raise failure("build the program", problem) from problem
-        self._requests: deque[Any] = deque()
+        self._requests: deque[_Request] = deque(maxlen=_IDLE)
+        forks.keep(self)
 
     def __call__(self, inputs: Sequence[Any]) -> list[Any]:
         if self._border is None:
@@ -277,22 +289,55 @@ class OpenVINOProgram:
         return exported
 
     def _call(self, inputs: Sequence[Any]) -> list[Any]:
+        if forks.lost:
+            forks.check()
         if self._dynamic is not None and any(array.size == 0 for array in inputs):
             return self._without_elements(inputs)
+        request = self._request()
         try:
-            request = self._requests.pop()
-        except IndexError:
-            request = _Request(
-                self._compiled.create_infer_request(), len(self._inputs), len(self._outputs)
-            )
-        try:
-            results = self._run(request, inputs)
+            results = self._bind(request, inputs)
+            request.infer.infer(share_outputs=True)  # results are bound; nothing is to be copied
         except FAILURES as problem:
             raise failure("run the program", problem) from problem
         self._requests.append(request)
         return results
 
-    def _run(self, request: _Request, inputs: Sequence[Any]) -> list[Any]:
+    def start(self, inputs: Sequence[Any]) -> Callable[[], list[Any]]:
+        """Start a call; what is returned waits for it."""
+        forks.check()
+        inputs = inputs if self._border is None else self._border.enter(inputs)
+        if self._dynamic is not None and any(array.size == 0 for array in inputs):
+            return functools.partial(self._left, self._without_elements(inputs))
+        request = self._request()
+        try:
+            results = self._bind(request, inputs)
+            request.infer.start_async()
+        except FAILURES as problem:
+            raise failure("run the program", problem) from problem
+        return lambda: self._left(self._finish(request, results))
+
+    def _finish(self, request: _Request, results: list[Any]) -> list[Any]:
+        forks.check()
+        try:
+            request.infer.wait()
+        except FAILURES as problem:
+            raise failure("run the program", problem) from problem
+        self._requests.append(request)
+        return results
+
+    def _left(self, results: list[Any]) -> list[Any]:
+        return results if self._border is None else self._border.leave(results)
+
+    def _request(self) -> _Request:
+        """Take an idle request, or make one; a program never has more than calls at once."""
+        try:
+            return self._requests.pop()
+        except IndexError:
+            made = self._compiled.create_infer_request()
+            return _Request(made, len(self._inputs), len(self._outputs))
+
+    def _bind(self, request: _Request, inputs: Sequence[Any]) -> list[Any]:
+        """Bind the memory of a call and return the arrays of its results."""
         for index, (array, kind) in enumerate(zip(inputs, self._inputs)):
             request.give(index, array, kind)
         sizes = self._sizes(inputs)
@@ -301,7 +346,6 @@ class OpenVINOProgram:
             if sizes:
                 shape = shapes.substitute(shape, sizes)
             results.append(request.bind(index, shape, numpy, kind))
-        request.infer.infer(share_outputs=True)  # results are bound; nothing is to be copied
         return results
 
     def _sizes(self, inputs: Sequence[Any]) -> dict[str, int]:
@@ -318,12 +362,15 @@ class OpenVINOProgram:
 
 def _compiled(graph: Graph, options: Options, exported: Any) -> tuple[Any, Any]:
     """Return a compiled model and the memory that it shares."""
+    chosen = settings(options)
+    if graph.symbols:  # a call must never push out its own kernels
+        chosen["CPU_RUNTIME_CACHE_CAPACITY"] = max(_KERNELS, 4 * len(graph.operations))
     if exported is None:
         builder = Builder(graph)
-        return core().compile_model(builder.build(), "CPU", settings(options)), builder.keep
+        return core().compile_model(builder.build(), "CPU", chosen), builder.keep
     memory = _writable(np.frombuffer(exported, np.uint8))
     tensor = ov.Tensor(memory, shared_memory=True)
-    return core().import_model(tensor, "CPU", settings(options)), exported
+    return core().import_model(tensor, "CPU", chosen), exported
 
 
 def settings(options: Options) -> dict[str, Any]:
@@ -335,6 +382,9 @@ def settings(options: Options) -> dict[str, Any]:
     }
     if options.threads is not None:  # a thread count turns pinning on; processes then collide
         chosen |= {"INFERENCE_NUM_THREADS": options.threads, "ENABLE_CPU_PINNING": False}
+    if options.streams > 1:
+        chosen |= {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": options.streams}
+        chosen["ENABLE_CPU_PINNING"] = False
     return chosen
 
 
