@@ -280,8 +280,9 @@ class Executable:
     def map(self, iterable: Any, in_flight: int = 2) -> Iterator[Any]:
         """Call on every item, several at once, and yield the results in order.
 
-        The cores are divided among the calls, which together are faster than one call after the
-        other; the first use with two or more builds a program for that, which is kept. Results
+        The cores are divided among the calls, which is faster than one call after the other where
+        a call alone cannot keep all cores busy (measure it); the first use with two or more builds
+        a program for that, which is kept. Results
         are those of calls, except that a sum which cores share may be rounded in another order.
         Items are taken as they are needed, at most ``in_flight + 1`` ahead, and copied. An error
         is raised at its item's place, after all results before it, and ends the iteration.
