@@ -281,7 +281,8 @@ class _File:
     def summary(self, content: _Content) -> Summary:
         """Check the rest of the file, and return what it says."""
         for name in self.manifest["members"]:
-            self._member(name)
+            if name not in (_GRAPH, _WEIGHTS):  # those were checked with the content
+                self._member(name)
         options = base.Options(content.device, content.precision, content.level, config.num_threads)
         plan = output_plan(content.graph)
         executable = _assembled(content, plan, None, content.engine, options)

@@ -15,7 +15,7 @@ from tripy.ops.elementwise import cast, where
 from tripy.ops.linear import matmul
 from tripy.ops.movement import reshape, transpose, unsqueeze
 from tripy.ops.reduce import any, softmax
-from tripy.ops.registry import apply, float_group, same_dtypes, shape_error
+from tripy.ops.registry import apply, float_group, same_dtypes, shape_error, stretches
 from tripy.ops.unary import rsqrt
 from tripy.shapes import Shape, Size
 from tripy.signature import public
@@ -189,12 +189,7 @@ def check_equal(first: Tensor, second: Tensor, dim: int, name: str, rule: str) -
 
 
 def _check_mask(mask: Tensor, scores: Shape) -> None:
-    shape = mask._value.shape
-    fits = len(shape) <= len(scores) and all(
-        shapes.holds(size, "stretches to", wanted, "attn_mask broadcasts to the scores")
-        for size, wanted in zip(reversed(shape), reversed(scores))
-    )
-    if not fits:
+    if not stretches(mask._value.shape, scores, "attn_mask broadcasts to the scores"):
         raise shape_error(
             f"attn_mask does not broadcast to the scores of shape {shape_text(scores)}.",
             mask._value,

@@ -161,6 +161,14 @@ def same_dtypes(values: Sequence[Value], names: Sequence[errors.ArgumentPath]) -
             )
 
 
+def stretches(given: shapes.Shape, wanted: shapes.Shape, message: str) -> bool:
+    """Whether a shape broadcasts to another one, and does not enlarge it."""
+    return len(given) <= len(wanted) and all(
+        shapes.holds(size, "stretches to", other, message)
+        for size, other in zip(reversed(given), reversed(wanted))
+    )
+
+
 def check_result_dtype(kind: dtype, accepted: Sequence[dtype], fix: str) -> None:
     """Raise TripyTypeError unless a result may have the dtype."""
     if kind not in accepted:

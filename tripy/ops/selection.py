@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from tripy import errors, shapes
+from tripy import errors
 from tripy.dtypes import ALL, BOOL, FLOATS, NUMERIC
 from tripy.ops.elementwise import maximum, minimum
 from tripy.ops.operands import adapt
-from tripy.ops.registry import apply, same_dtypes, shape_error
+from tripy.ops.registry import apply, same_dtypes, shape_error, stretches
 from tripy.signature import public
 from tripy.tensor import Tensor, TensorLike
 
@@ -80,11 +80,8 @@ def _bound(input: Tensor, bound: Any, argument: str) -> Tensor:
 def _fitting(input: Tensor, tensor: Tensor, argument: str) -> Tensor:
     """Return a tensor that broadcasts to the input's shape and does not enlarge it."""
     sizes, given = input._value.shape, tensor._value.shape
-    pairs = list(zip(reversed(given), reversed(sizes)))
     message = f"{argument} does not broadcast to the input's shape"
-    if len(given) > len(sizes) or not all(
-        shapes.holds(size, "stretches to", wanted, message) for size, wanted in pairs
-    ):
+    if not stretches(given, sizes, message):
         raise shape_error(
             f"{message}.",
             input._value,
@@ -93,6 +90,7 @@ def _fitting(input: Tensor, tensor: Tensor, argument: str) -> Tensor:
             fix=f"reshape {argument} to such sizes, or expand the input first with tp.expand",
             argument=argument,
         )
+    pairs = zip(reversed(given), reversed(sizes))
     fits = all(size in (1, wanted) for size, wanted in pairs)
     return tensor if fits else apply("expand", tensor, shape=sizes)
 
