@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import gc
+import io
+import re
+import threading
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from test_progress import Terminal, until
+from test_progress import terminal as terminal
 
 import tripy as tp
-from tripy import mapping
+from tripy import mapping, progress
 
 Rng = np.random.Generator
 InThreads = Callable[[int, Callable[[int], None]], None]
@@ -193,3 +199,130 @@ def test_sums_that_cores_share_agree_to_rounding(rng: Rng) -> None:
     exact = x.astype(np.float64).T @ x
     for result in exe.map([x] * 3):
         assert np.abs(result.numpy() - exact).max() < 1e-5 * np.abs(exact).max()
+
+
+# Progress ---------------------------------------------------------------------------------------
+
+
+def shown(terminal: Terminal) -> None:
+    until(lambda: "mapping" in terminal.getvalue())
+
+
+def lines() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "tripy progress"]
+
+
+@both_engines
+def test_callback_counts_results(engine: str) -> None:
+    seen: list[tuple[int, int | None]] = []
+    items = [np.full((1, 3), i, np.float32) for i in range(5)]
+    results = doubling(engine).map(items, 3, progress=lambda *counts: seen.append(counts))
+    assert seen == []
+    for i, result in enumerate(results, 1):
+        assert result.tolist() == [[2.0 * (i - 1)] * 3]
+        assert seen == [(n, 5) for n in range(1, i + 1)]
+    seen.clear()
+    list(doubling(engine).map(iter(items), progress=lambda *counts: seen.append(counts)))
+    assert seen == [(n, None) for n in range(1, 6)]
+
+
+@pytest.mark.parametrize("kind", [TypeError, NotImplementedError])
+def test_lengths_that_only_raise_are_unknown(kind: type[Exception]) -> None:
+    class Rows:
+        def __len__(self) -> int:
+            raise kind
+
+        def __iter__(self) -> Iterator[Any]:
+            return iter([np.ones((1, 3), np.float32)])
+
+    seen: list[Any] = []
+    list(doubling().map(Rows(), progress=lambda *counts: seen.append(counts)))
+    assert seen == [(1, None)]
+
+
+def test_errors_of_the_callback_end_the_iteration() -> None:
+    def stop(done: int, total: int | None) -> None:
+        if done == 2:
+            raise KeyError("mine")
+
+    results = doubling().map([np.ones((1, 3), np.float32)] * 5, progress=stop)
+    next(results)
+    with pytest.raises(KeyError, match="mine"):
+        next(results)
+    assert next(results, None) is None
+
+
+@pytest.mark.parametrize("wrong", [None, 1, "yes", lambda: None, lambda a: None, int])
+def test_progress_that_is_no_such_thing_is_refused_at_once(wrong: Any) -> None:
+    with pytest.raises(tp.TripyTypeError, match="progress must be") as caught:
+        doubling().map([], progress=wrong)
+    assert "test_mapping.py" in str(caught.value)
+
+
+def test_line_counts_and_goes(terminal: Terminal) -> None:
+    x = np.ones((1, 3), np.float32)
+    results = doubling().map([x] * 40, progress=True)
+    assert lines() == []
+    for _ in range(10):
+        next(results)
+    until(lambda: "10 of 40" in terminal.getvalue())
+    line = r"\r[|/\\-] mapping: \[#{5}\.{15}\] 25 %, 10 of 40, \d+\.\d/s, \d+\.\d s *\r"
+    assert re.search(line, terminal.getvalue())
+    assert len(terminal.screen()) < 80
+    assert len(list(results)) == 30
+    assert "\n" not in terminal.getvalue()
+    assert terminal.screen() == ""
+    assert lines() == []
+
+
+def test_line_without_a_length(terminal: Terminal) -> None:
+    x = np.ones((1, 3), np.float32)
+    results = doubling().map(iter([x] * 3), progress=True)
+    next(results)
+    until(lambda: "mapping: 1, " in terminal.getvalue())
+    assert len(list(results)) == 2
+    assert "[#" not in terminal.getvalue()
+
+
+@pytest.mark.parametrize("end", ["error", "close", "del"])
+def test_line_goes_however_the_iteration_ends(terminal: Terminal, end: str) -> None:
+    good, wrong = np.ones((1, 3), np.float32), np.ones((5, 3), np.float32)
+    for _ in range(2):  # the second one may write again
+        terminal.seek(0)
+        terminal.truncate()
+        results = doubling().map([good, wrong], progress=True)
+        next(results)
+        shown(terminal)
+        if end == "error":
+            with pytest.raises(tp.TripyShapeError):
+                next(results)
+        elif end == "close":
+            results.close()  # type: ignore[attr-defined]
+        del results
+        gc.collect()
+        assert terminal.screen() == ""
+        assert lines() == []
+
+
+def test_nothing_is_shown_unless_asked_or_without_a_terminal(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items = [np.ones((1, 3), np.float32)] * 3
+    for result in (results := doubling().map(items)):
+        assert lines() == []
+        assert result.shape == (1, 3)
+    assert next(results, None) is None
+    plain = io.StringIO()
+    monkeypatch.setattr(progress, "sys", SimpleNamespace(stderr=plain))
+    for _ in doubling().map(items, progress=True):
+        assert lines() == []
+    assert (plain.getvalue(), terminal.getvalue()) == ("", "")
+
+
+def test_only_one_line_is_shown(terminal: Terminal) -> None:
+    items = [np.ones((1, 3), np.float32)] * 3
+    for _ in doubling().map(items, progress=True):
+        for _ in doubling().map(items, progress=True):
+            assert len(lines()) == 1
+    assert lines() == []
+    assert terminal.screen() == ""

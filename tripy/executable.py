@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from os import PathLike
 from typing import Any, NamedTuple
 
@@ -277,26 +277,31 @@ class Executable:
         return Report(rows)
 
     @public("Executable.map")
-    def map(self, iterable: Any, in_flight: int = 2) -> Iterator[Any]:
+    def map(
+        self, iterable: Any, in_flight: int = 2, *, progress: bool | Callable[..., Any] = False
+    ) -> Iterator[Any]:
         """Call on every item, several at once, and yield the results in order.
 
         The cores are divided among the calls, which is faster than one call after the other where
         a call alone cannot keep all cores busy (measure it); the first use with two or more builds
-        a program for that, which is kept. Results
-        are those of calls, except that a sum which cores share may be rounded in another order.
-        Items are taken as they are needed, at most ``in_flight + 1`` ahead, and copied. An error
-        is raised at its item's place, after all results before it, and ends the iteration.
+        a program for that, which is kept. Results are those of calls, except that a sum which
+        cores share may be rounded in another order. Items are taken as they are needed, at most
+        ``in_flight + 1`` ahead, and copied. An error is raised at its item's place, after all
+        results before it, and ends the iteration.
 
         Args:
             iterable: what to call on: a tuple gives the inputs by position, anything else is the
                 one input.
             in_flight: how many calls run at once; one more is kept ready.
+            progress: True shows a line on stderr meanwhile, where that is a terminal. A function
+                is called with (done, total), before each result is given; the total is None
+                where ``iterable`` has no ``len``.
 
         Returns:
             An iterator over the results; closing it early waits for what runs.
 
         Raises:
-            TripyTypeError: when ``iterable`` or ``in_flight`` is something else.
+            TripyTypeError: when ``iterable``, ``in_flight`` or ``progress`` is something else.
             TripyValueError: for an ``in_flight`` below 1.
             TripyTypeError, TripyShapeError: for wrong items, as in a call.
 
@@ -306,7 +311,7 @@ class Executable:
             >>> [result.tolist() for result in exe.map(items)]
             [[0.0, 0.0], [0.0, 1.0], [0.0, 2.0]]
         """
-        return mapping.mapped(self, iterable, in_flight)
+        return mapping.mapped(self, iterable, in_flight, progress)
 
     @public("Executable.save")
     def save(self, path: str | PathLike[str], engine_blob: bool = True) -> None:

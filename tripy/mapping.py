@@ -7,11 +7,12 @@ import functools
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sized
 from typing import TYPE_CHECKING, Any
 
 from tripy import errors
 from tripy.engines import base
+from tripy.progress import Count, Counter, check_counter
 
 if TYPE_CHECKING:
     from tripy.executable import Executable
@@ -19,11 +20,30 @@ if TYPE_CHECKING:
 _building = threading.Lock()
 
 
-def mapped(executable: Executable, iterable: Any, in_flight: int) -> Iterator[Any]:
+def mapped(
+    executable: Executable, iterable: Any, in_flight: int, progress: bool | Counter
+) -> Iterator[Any]:
     """Check the arguments of ``Executable.map`` and return its iterator."""
     _check(iterable, in_flight)
+    check_counter(progress)
     program = _program(executable, min(in_flight, _cores(executable._options.threads)))
-    return _results(executable, program, iter(iterable), in_flight)
+    results = _results(executable, program, iter(iterable), in_flight)
+    return results if progress is False else _counted(results, Count(progress, _length(iterable)))
+
+
+def _length(iterable: Iterable[Any]) -> int | None:
+    """Return how many items there are; what loads data may know only that it does not know."""
+    try:
+        return len(iterable) if isinstance(iterable, Sized) else None
+    except (TypeError, NotImplementedError):
+        return None
+
+
+def _counted(results: Generator[Any, None, None], count: Count) -> Iterator[Any]:
+    with contextlib.closing(results), count:
+        for result in results:
+            count.add()
+            yield result
 
 
 def _check(iterable: Any, in_flight: int) -> None:
@@ -71,7 +91,7 @@ def _program(executable: Executable, streams: int) -> base.Program | None:
 
 def _results(
     executable: Executable, program: base.Program | None, items: Iterator[Any], in_flight: int
-) -> Iterator[Any]:
+) -> Generator[Any, None, None]:
     running: deque[Callable[[], Any]] = deque()
     problem: Exception | None = None
     try:

@@ -1,4 +1,4 @@
-"""The stages of a compile: their times, a callback, and a line on the terminal meanwhile."""
+"""Stages of a compile and results of a map: a callback, or a line on the terminal meanwhile."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ from typing import Any, NamedTuple
 from tripy import errors
 
 Callback = Callable[[str, float], Any]
+Counter = Callable[[int, int | None], Any]
 
 _PATIENCE = 0.5  # seconds until a line appears
 _INTERVAL = 0.1
 _FRAMES = "|/-\\"
-_terminal = threading.Lock()  # held by the compile that writes; others are silent
+_BAR = 20  # characters
+_terminal = threading.Lock()  # held by what writes; others are silent
 
 
 class CompileStage(NamedTuple):
@@ -77,10 +79,12 @@ class Progress:
         self._starts.append((stage, time.perf_counter()))
         if self._callback is not None:
             self._callback(stage, self._starts[-1][1] - self._starts[0][1])
-        elif self._line is not None:
-            self._line.stage = stage
-        elif len(self._starts) > 1:  # the first stage runs the user's code, which may print
-            self._line = _Line.opened(stage, self._starts[0][1])
+        elif self._line is None and len(self._starts) > 1:
+            # not in the first stage, which runs the user's code, and that may print
+            self._line = _Line.opened(self._text, self._starts[0][1])
+
+    def _text(self, spent: float) -> str:
+        return f"compiling: {self._starts[-1][0]}, {spent:.1f} s"
 
     def __exit__(
         self,
@@ -88,9 +92,9 @@ class Progress:
         problem: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._starts.append(("", time.perf_counter()))
         if self._line is not None:
             self._line.close()
+        self._starts.append(("", time.perf_counter()))
 
     @property
     def report(self) -> CompileReport:
@@ -99,24 +103,64 @@ class Progress:
         return CompileReport(tuple(CompileStage(name, end - at) for (name, at), (_, end) in pairs))
 
 
-class _Line(threading.Thread):
-    """Writes one changing line to a terminal while a compile takes long, and erases it."""
+class Count:
+    """Results that come one by one, shown as they do; ``with`` it, and add each."""
 
-    def __init__(self, stage: str, start: float, stream: Any) -> None:
+    def __init__(self, show: bool | Counter, total: int | None) -> None:
+        self._callback = None if isinstance(show, bool) else show
+        self._is_shown = show is True
+        self._line: _Line | None = None
+        self.total = total
+        self.done = 0
+
+    def __enter__(self) -> Count:
+        if self._is_shown:
+            self._line = _Line.opened(self._text, time.perf_counter())
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        problem: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._line is not None:
+            self._line.close()
+
+    def add(self) -> None:
+        """Count one more result."""
+        self.done += 1
+        if self._callback is not None:
+            self._callback(self.done, self.total)
+
+    def _text(self, spent: float) -> str:
+        done, total = self.done, self.total
+        counted = f"{done}" if not total else f"{_bar(min(done / total, 1.0))}, {done} of {total}"
+        return f"mapping: {counted}, {done / max(spent, 1e-9):.1f}/s, {spent:.1f} s"
+
+
+def _bar(share: float) -> str:
+    return f"[{'#' * int(share * _BAR):.<{_BAR}}] {int(share * 100)} %"
+
+
+class _Line(threading.Thread):
+    """Writes one changing line to a terminal while something takes long, and erases it."""
+
+    def __init__(self, text: Callable[[float], str], start: float, stream: Any) -> None:
         super().__init__(name="tripy progress", daemon=True)
-        self.stage = stage
+        self._text = text  # of the seconds since the start
         self._beginning = start
         self._stream = stream
         self._width = 0
         self._done = threading.Event()
 
     @classmethod
-    def opened(cls, stage: str, start: float) -> _Line | None:
-        """Start a line, where stderr is a terminal that no other compile writes to."""
+    def opened(cls, text: Callable[[float], str], start: float) -> _Line | None:
+        """Start a line, where stderr is a terminal that no other line is on."""
         stream = sys.stderr
         if stream is None or not stream.isatty() or not _terminal.acquire(blocking=False):
             return None
-        made = cls(stage, start, stream)
+        made = cls(text, start, stream)
         made.start()
         return made
 
@@ -125,8 +169,7 @@ class _Line(threading.Thread):
         for frame in itertools.cycle(_FRAMES):
             if self._done.wait(max(pause, 0.0)):
                 break
-            spent = time.perf_counter() - self._beginning
-            self._show(f"{frame} compiling: {self.stage}, {spent:.1f} s")
+            self._show(f"{frame} {self._text(time.perf_counter() - self._beginning)}")
             pause = _INTERVAL
 
     def close(self) -> None:
@@ -147,11 +190,7 @@ class _Line(threading.Thread):
 
 def check_callback(callback: Any) -> None:
     """Raise TripyTypeError unless a callback takes (stage, elapsed)."""
-    if callback is None:
-        return
-    try:
-        inspect.signature(callback).bind("trace", 0.0)
-    except (TypeError, ValueError):
+    if callback is not None and not _takes(callback, "trace", 0.0):
         raise errors.error(
             errors.TripyTypeError,
             "progress must be a function of a stage and a time.",
@@ -159,4 +198,25 @@ def check_callback(callback: Any) -> None:
             expected="a function that takes (stage: str, elapsed: float)",
             fix="progress=lambda stage, elapsed: print(stage, elapsed)",
             argument="progress",
-        ) from None
+        )
+
+
+def check_counter(show: Any) -> None:
+    """Raise TripyTypeError unless it is a bool, or a callback takes (done, total)."""
+    if not isinstance(show, bool) and not _takes(show, 0, None):
+        raise errors.error(
+            errors.TripyTypeError,
+            "progress must be True, False or a function of two counts.",
+            received=errors.describe(show),
+            expected="True, False or a function that takes (done: int, total: int | None)",
+            fix="progress=True, or progress=lambda done, total: print(done, total)",
+            argument="progress",
+        )
+
+
+def _takes(callback: Any, *arguments: Any) -> bool:
+    try:
+        inspect.signature(callback).bind(*arguments)
+    except (TypeError, ValueError):
+        return False
+    return True
