@@ -140,6 +140,13 @@ def test_versions_and_settings_count(
     assert len(built) == len(names(folder)) == 2
 
 
+def test_programs_serve_any_number_of_shapes(folder: Path, built: list[int]) -> None:
+    scaled()
+    with tp.config.override(shapes_kept=2):
+        assert_scaled(scaled())
+    assert len(built) == len(names(folder)) == 1
+
+
 def test_structures_and_constants_are_told_apart(folder: Path, built: list[int]) -> None:
     functions = [
         lambda x: x - tp.Parameter([1.0, 2.0, 3.0]),

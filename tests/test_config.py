@@ -28,6 +28,7 @@ DEFAULTS: dict[str, Any] = {
     "print_edgeitems": 3,
     "num_threads": None,
     "eager_threshold": 100_000_000,
+    "shapes_kept": 64,
     "default_device": None,
 }
 GOOD: list[tuple[str, Any, Any]] = [
@@ -47,6 +48,7 @@ GOOD: list[tuple[str, Any, Any]] = [
     ("num_threads", None, None),
     ("eager_threshold", 0, 0),
     ("eager_threshold", None, None),
+    ("shapes_kept", 1, 1),
     ("default_device", "CPU", tp.device("cpu")),
     ("default_device", tp.device("gpu:1"), tp.device("gpu:1")),
     ("default_device", None, None),
@@ -67,6 +69,8 @@ BAD: list[tuple[str, Any, type[Exception]]] = [
     ("num_threads", 0, tp.TripyValueError),
     ("num_threads", "2", tp.TripyTypeError),
     ("eager_threshold", -1, tp.TripyValueError),
+    ("shapes_kept", 0, tp.TripyValueError),
+    ("shapes_kept", None, tp.TripyTypeError),
     ("default_device", "tpu", tp.TripyValueError),
     ("default_device", 0, tp.TripyTypeError),
 ]
@@ -215,19 +219,21 @@ def test_variables_are_read_at_import() -> None:
         "TRIPY_PRINT_EDGEITEMS": "1",
         "TRIPY_NUM_THREADS": "2",
         "TRIPY_EAGER_THRESHOLD": "None",
+        "TRIPY_SHAPES_KEPT": "8",
         "TRIPY_DEFAULT_DEVICE": "cpu:0",
     }
     names = [v.removeprefix("TRIPY_").lower() for v in variables]
     child = run_with(f"print([str(getattr(tp.config, n)) for n in {names}])", **variables)
     assert child.stderr == ""
     expected = ["/tmp/elsewhere", "500000000", "False", "['all']", "2", "5", "3", "1", "2", "None"]
-    assert child.stdout.strip() == str([*expected, "cpu:0"])
+    assert child.stdout.strip() == str([*expected, "8", "cpu:0"])
 
 
 @pytest.mark.parametrize(
     ("variable", "text"),
     [
         ("TRIPY_PRINT_PRECISION", "four"),
+        ("TRIPY_SHAPES_KEPT", "0"),
         ("TRIPY_DEFAULT_DEVICE", "tpu"),
         ("TRIPY_LOG_LEVEL", "loud"),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import os
+import pickle
 import signal
 import sys
 import threading
@@ -124,6 +125,25 @@ def test_kernels_of_past_shapes_are_bounded(rng: Rng) -> None:
     for rows in range(805, 1605):
         exe(np.ascontiguousarray(data[:, :, :rows]))
     assert resident() - full < 60  # without a bound, more than 1 000
+
+
+@linux
+def test_fewer_shapes_kept_take_less_memory(rng: Rng) -> None:
+    data = numbers(rng, 1, 3, 405, 16)
+    inputs = [np.ascontiguousarray(data[:, :, :rows]) for rows in range(5, 405)]
+    usual = images(np.random.default_rng(0))
+    with tp.config.override(shapes_kept=1):
+        warm, few = (images(np.random.default_rng(0)) for _ in range(2))
+        loaded = pickle.loads(pickle.dumps(usual))
+    expected = usual(inputs[0]).numpy().copy()
+    grown = []
+    for exe in (warm, few, loaded, usual):  # the first one warms up what they share
+        start = resident()
+        for x in inputs:
+            exe(x)
+        grown.append(resident() - start)
+        assert np.array_equal(exe(inputs[0]).numpy(), expected)
+    assert max(grown[1:3]) < 0.5 * grown[3]
 
 
 def test_fresh_requests_and_programs_are_freed(rng: Rng) -> None:

@@ -80,8 +80,8 @@ MEMBERS = {
     "device": "kind index __eq__ __hash__ __str__",
     "config": """
         cache_dir cache_size enable_input_validation extra_error_information print_precision
-        print_threshold print_linewidth print_edgeitems num_threads eager_threshold default_device
-        override""",
+        print_threshold print_linewidth print_edgeitems num_threads eager_threshold shapes_kept
+        default_device override""",
     "types": "TensorLike IntLike ShapeLike",
     "random": "uniform normal randint",
     "onnx": "load export",

@@ -88,7 +88,8 @@ def _structure(engine: base.Engine, graph: Graph, options: base.Options) -> str 
         row.pop("constant", None)  # its name
     conditions = [row[:3] for row in record["conditions"]]
     parts = [record[part] for part in ("values", "inputs", "outputs", "symbols")]
-    how = [engine.name, fingerprint, str(options.device), *options[1:], __version__, _sources()]
+    built = options._replace(shapes_kept=1)[1:]  # what is exported serves any number of shapes
+    how = [engine.name, fingerprint, str(options.device), *built, __version__, _sources()]
     return _short(hashlib.sha256(json.dumps([how, conditions, parts]).encode()))
 
 

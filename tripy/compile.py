@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 from tripy import devices, dtypes, errors, passes, shapes, structure
 from tripy.calls import InputLeaf
-from tripy.config import config
 from tripy.devices import device
 from tripy.dtypes import dtype
 from tripy.engines import base
@@ -371,7 +370,7 @@ def _options(
                 fix="leave out engine or device",
                 argument="engine",
             )
-    return base.Options(place, name, optimization_level, config.num_threads)
+    return base.options_now(place, name, optimization_level)
 
 
 def _program(engine: base.Engine, graph: Graph, options: base.Options) -> base.Program | None:

@@ -119,6 +119,7 @@ _SETTINGS = {
     "eager_threshold": Setting(
         100_000_000, _parse_optional_int, _integer(0, optional=True), "an integer >= 0 or None"
     ),
+    "shapes_kept": Setting(64, int, _integer(1), "an integer >= 1"),
     "default_device": Setting(None, str, _device, "a tp.device, its string form, or None"),
 }
 
@@ -131,6 +132,10 @@ class Config:
     Assignment changes a setting for the whole process; :meth:`override` changes it for the current
     thread or task. Every setting can also be given by a ``TRIPY_<NAME>`` environment variable,
     which is read at import.
+
+    ``num_threads`` and ``shapes_kept`` are taken when a program is compiled or loaded. The latter
+    is how many sets of run-time sizes a program with dynamic shapes keeps prepared: fewer take
+    less memory, and sizes that come again after that many others take longer.
 
     Raises:
         TripyAttributeError: for an unknown setting.
@@ -153,6 +158,7 @@ class Config:
         print_edgeitems: int
         num_threads: int | None
         eager_threshold: int | None
+        shapes_kept: int
         default_device: Any
 
     def __init__(self) -> None:

@@ -173,7 +173,7 @@ def _build(graph: Graph) -> base.Program | None:
     engine = base.load("openvino")
     if engine.refusals(graph):
         return None
-    return engine.build(graph, base.Options(CPU, threads=config.num_threads))
+    return engine.build(graph, base.options_now(CPU))
 
 
 def _traced_error(value: Value) -> errors.TripyCompileError:

@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 from tripy import dtypes, errors
 from tripy.calls import InputLeaf
 from tripy.compile import PRECISIONS
-from tripy.config import config
 from tripy.devices import CPU, devices, require
 from tripy.devices import device as device_of
 from tripy.dtypes import BY_NAME
@@ -270,7 +269,7 @@ class _File:
     def executable(self, content: _Content, device: Any, engine: str | None) -> Executable:
         """Return the executable on a device and engine; None means the saved ones."""
         place = require(device) if device is not None else _present(content.device)
-        options = base.Options(place, content.precision, content.level, config.num_threads)
+        options = base.options_now(place, content.precision, content.level)
         if engine is None:
             _check_installed(content.engine)
         chosen = base.load(engine or content.engine)
@@ -283,7 +282,7 @@ class _File:
         for name in self.manifest["members"]:
             if name not in (_GRAPH, _WEIGHTS):  # those were checked with the content
                 self._member(name)
-        options = base.Options(content.device, content.precision, content.level, config.num_threads)
+        options = base.options_now(content.device, content.precision, content.level)
         plan = output_plan(content.graph)
         executable = _assembled(content, plan, None, content.engine, options)
         fits = self._program_text(content, options) if plan.graph.outputs else "none is needed"

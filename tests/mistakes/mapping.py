@@ -23,6 +23,11 @@ def map_with_nothing_in_flight() -> Any:
     return double().map([x], in_flight=0)
 
 
+@mistake(tp.TripyTypeError, "lambda share: None")
+def map_with_another_callback() -> Any:
+    return double().map([x], progress=lambda share: None)
+
+
 @mistake(tp.TripyTypeError, "1.5")
 def map_with_half_a_call() -> Any:
     return double().map([x], in_flight=1.5)  # type: ignore[arg-type]

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from tripy import errors
+from tripy.config import config
 from tripy.devices import device
 from tripy.graph import Graph, Node
 
@@ -23,7 +24,13 @@ class Options(NamedTuple):
     precision: str = "float32"
     optimization_level: int = 3
     threads: int | None = None
+    shapes_kept: int = 64  # sets of run-time sizes that stay prepared; no exported program has them
     streams: int = 1  # calls that are to run side by side, each on its part of the cores
+
+
+def options_now(place: device, precision: str = "float32", level: int = 3) -> Options:
+    """Return options with what the settings say now."""
+    return Options(place, precision, level, config.num_threads, config.shapes_kept)
 
 
 class Refusal(NamedTuple):

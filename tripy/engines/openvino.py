@@ -28,7 +28,7 @@ from tripy.shapes import Dim, Size
 
 LACKING = (dtypes.int64, dtypes.float64)  # computed as int32 and float32
 _IDLE = max(16, os.cpu_count() or 1)  # requests of a program that wait for their next call
-_KERNELS = 1024  # compiled for the sizes of past calls; each takes 0.1 to 0.4 MiB
+_KERNELS = 16  # for one set of sizes; each takes 0.1 to 0.4 MiB
 _PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 
 
@@ -363,14 +363,19 @@ class OpenVINOProgram:
 def _compiled(graph: Graph, options: Options, exported: Any) -> tuple[Any, Any]:
     """Return a compiled model and the memory that it shares."""
     chosen = settings(options)
-    if graph.symbols:  # a call must never push out its own kernels
-        chosen["CPU_RUNTIME_CACHE_CAPACITY"] = max(_KERNELS, 4 * len(graph.operations))
+    if graph.symbols:
+        chosen["CPU_RUNTIME_CACHE_CAPACITY"] = _kernels(graph, options)
     if exported is None:
         builder = Builder(graph)
         return core().compile_model(builder.build(), "CPU", chosen), builder.keep
     memory = _writable(np.frombuffer(exported, np.uint8))
     tensor = ov.Tensor(memory, shared_memory=True)
     return core().import_model(tensor, "CPU", chosen), exported
+
+
+def _kernels(graph: Graph, options: Options) -> int:
+    """Return how many kernels for past sizes are kept; a call must never push out its own."""
+    return max(_KERNELS * options.shapes_kept, 4 * len(graph.operations))
 
 
 def settings(options: Options) -> dict[str, Any]:
