@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import pickle
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -16,8 +17,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from openvino import opset15 as op
 
 import tripy as tp
+from tripy.engines import remote
 from tripy.engines.openvino import OpenVINOProgram
 
 Rng = np.random.Generator
@@ -159,7 +162,7 @@ def test_fresh_requests_and_programs_are_freed(rng: Rng) -> None:
 # Processes --------------------------------------------------------------------------------------
 
 
-def in_fork(work: Callable[[], bool], seconds: int = 20) -> int:
+def in_fork(work: Callable[[], bool], seconds: int = 60) -> int:
     """Run in a forked process; 0 where it was true, and a signal's number where it hung."""
     child = os.fork()
     if child == 0:
@@ -172,47 +175,250 @@ def in_fork(work: Callable[[], bool], seconds: int = 20) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def is_refused(action: Callable[[], Any]) -> bool:
-    try:
-        action()
-    except tp.TripyRuntimeError as problem:
-        return "multiprocessing.get_context('spawn')" in str(problem)
+forks = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+
+
+def helper_of_this_process() -> int:
+    (helper,) = remote._helpers
+    return helper._process.pid
+
+
+def is_gone(process: int) -> bool:
+    """Whether a process ends soon."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        try:
+            state = Path(f"/proc/{process}/stat").read_text(encoding="ascii").split()[2]
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+        if state == "Z":  # nobody waits for it
+            return True
+        time.sleep(0.02)
     return False
 
 
 @linux
-@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
-def test_forked_processes_are_told_to_be_spawned(rng: Rng) -> None:
+@forks
+def test_forked_processes_get_equal_results(rng: Rng, caplog: pytest.LogCaptureFixture) -> None:
     exe, x = network(rng), numbers(rng, 3, 16)
-    exe(x)
-    list(exe.map([x] * 4))
-    reference = network(rng, engine="reference")
-    expected = reference(x).numpy()
+    weight, square = tp.Tensor(numbers(rng, 16, 16)), numbers(rng, 16, 16)
+    info = tp.InputInfo((16, 16), tp.float32)
+    expected, before = exe(x).numpy().copy(), list(exe.map([x] * 4))
+    compiled = tp.compile(lambda a: tp.softmax(a @ weight, 1), args=[info])(square).numpy().copy()
+
+    def eager() -> Any:
+        with tp.config.override(eager_threshold=0):
+            return ((tp.Tensor(square) @ weight) + 1.0).numpy().copy()
+
+    big = eager()
+    results = exe.map([x] * 5)  # goes on in the child
+    next(results)
     stop = threading.Event()
 
     def call() -> None:
         while not stop.is_set():
             exe(x)
 
+    def same(found: Any) -> bool:
+        return np.array_equal(found.numpy(), expected)
+
+    def compiles() -> bool:
+        made = tp.compile(lambda a: tp.softmax(a @ weight, 1), args=[info])
+        return np.array_equal(made(square).numpy(), compiled)
+
+    def warns_once() -> bool:
+        caplog.clear()
+        exe(x), pickle.loads(pickle.dumps(exe))(x), list(exe.map([x]))
+        return len(caplog.records) == 1 and "'spawn'" in caplog.text
+
+    actions: list[Callable[[], bool]] = [
+        lambda: same(exe(x)) and all(map(same, exe.map([x] * 4))) and all(map(same, before)),
+        lambda: all(map(same, results)),
+        lambda: results.close() is None,  # type: ignore[attr-defined]
+        lambda: compiles() and np.array_equal(eager(), big),
+        lambda: np.array_equal(eager(), big) and np.array_equal(eager(), big),
+        lambda: same(pickle.loads(pickle.dumps(exe))(x)),
+        lambda: (tp.Tensor(x) + 1.0).tolist() == (x + 1).tolist() and remote._helpers == [],
+        lambda: (exe.__dict__.clear(), gc.collect()) is not None,
+        warns_once,
+    ]
     callers = [threading.Thread(target=call) for _ in range(2)]
     for caller in callers:
         caller.start()
-    actions = [lambda: exe(x), lambda: list(exe.map([x])), lambda: network(rng)]
     try:
-        for action in actions:
-            assert in_fork(lambda action=action: is_refused(action)) == 0  # type: ignore[misc]
-        assert in_fork(lambda: np.array_equal(reference(x).numpy(), expected)) == 0
-        assert in_fork(lambda: (tp.Tensor(x) + 1.0).tolist() == (x + 1).tolist()) == 0
+        assert [in_fork(action) for action in actions] == [0] * len(actions)
     finally:
         stop.set()
         for caller in callers:
             caller.join()
-    results = exe.map([x] * 5)
-    next(results)
-    assert in_fork(lambda: is_refused(lambda: next(results))) == 0
-    assert in_fork(lambda: results.close() is None) == 0  # type: ignore[attr-defined]
-    assert in_fork(lambda: (exe.__dict__.clear(), gc.collect()) is not None) == 0
-    assert np.array_equal(exe(x).numpy(), exe(x).numpy())
+    assert all(map(same, results))
+    assert remote._helpers == []
+
+
+@linux
+@forks
+def test_threads_and_children_of_forked_processes(rng: Rng, in_threads: InThreads) -> None:
+    exe, data = network(rng), [numbers(rng, rows, 16) for rows in (1, 5, 64)]
+    expected = [exe(x).numpy().copy() for x in data]
+
+    def calls(index: int) -> None:
+        for i in range(50):
+            which = (index + i) % 3
+            assert np.array_equal(exe(data[which]).numpy(), expected[which])
+
+    def everywhere() -> bool:
+        in_threads(4, calls)
+        first = helper_of_this_process()
+        assert in_fork(lambda: (calls(0), helper_of_this_process() != first)[1]) == 0
+        calls(1)
+        return helper_of_this_process() == first
+
+    assert in_fork(everywhere, 150) == 0
+
+
+@linux
+@forks
+def test_programs_that_a_forked_process_drops_are_freed(rng: Rng) -> None:
+    exe, x = network(rng), numbers(rng, 3, 16)
+    exe(x)
+
+    def work() -> bool:
+        for _ in range(3):
+            network(rng)(x)
+        gc.collect()
+        made: Any = network(rng)._program
+        return made._number == 1  # numbers of freed programs come again
+
+    assert in_fork(work) == 0
+
+
+@linux
+@forks
+@pytest.mark.parametrize("end", ["return", "exit", "kill"])
+def test_helpers_end_with_their_process(end: str, rng: Rng) -> None:
+    exe, x = network(rng), numbers(rng, 3, 16)
+    exe(x)
+    reader, writer = os.pipe()
+
+    def work() -> bool:
+        exe(x)
+        os.write(writer, str(helper_of_this_process()).encode())
+        if end == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return True
+
+    if end == "exit":
+        child = multiprocessing.get_context("fork").Process(target=work)
+        child.start()
+        child.join(60)
+        assert child.exitcode == 0
+    else:
+        assert in_fork(work) == (-signal.SIGKILL if end == "kill" else 0)
+    helper = int(os.read(reader, 20))
+    os.close(reader)
+    os.close(writer)
+    assert is_gone(helper)
+
+
+@linux
+def test_forked_process_that_leaves_as_usual_is_silent(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os, sys, numpy as np, tripy as tp\n"
+        "exe = tp.compile(tp.relu, args=[tp.InputInfo((2,), tp.float32)])\n"
+        "exe(np.ones(2, np.float32))\n"
+        "if child := os.fork():\n"
+        "    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+        "print(exe(np.ones(2, np.float32)).tolist(), flush=True)\n",
+        encoding="utf-8",
+    )
+    command = [sys.executable, "-W", "error", "-W", "ignore::DeprecationWarning", str(script)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == "[1.0, 1.0]\n"
+    assert done.stderr.count("\n") == 1
+    assert "'spawn'" in done.stderr
+
+
+@linux
+@forks
+def test_errors_in_forked_processes_are_the_same(rng: Rng) -> None:
+    info = tp.InputInfo(((1, 2, 4),), tp.float32)
+    exe = tp.compile(
+        lambda x: tp.expand(tp.reshape(x + 1.0, (-1, 1)), (x.shape[0], 2**48)), args=[info]
+    )
+    plain, x = network(rng), np.ones(2, np.float32)
+
+    def problem(action: Callable[[], Any]) -> tuple[type[Exception], str]:
+        try:
+            action()
+        except tp.TripyException as raised:
+            return type(raised), str(raised)
+        raise AssertionError("no error")
+
+    def call() -> Any:
+        return exe(x)
+
+    def work() -> bool:
+        assert problem(call) == expected
+        kind, text = problem(lambda: plain.profile(numbers(rng, 3, 16)))
+        assert kind is tp.TripyRuntimeError
+        assert "multiprocessing.get_context('spawn')" in text
+        os.kill(helper_of_this_process(), signal.SIGKILL)
+        kind, text = problem(call)
+        assert kind is tp.TripyRuntimeError
+        assert "ended before it answered" in text
+        assert problem(call) == expected  # by another helper
+        remote._close()
+        sys.executable = "/nowhere"
+        return "could not be started" in problem(call)[1]
+
+    expected = problem(call)
+    assert expected[0] is tp.TripyMemoryError
+    assert in_fork(work) == 0
+
+
+@linux
+@forks
+def test_plugins_stay_out_of_helpers(caplog: pytest.LogCaptureFixture) -> None:
+    twice = tp.register_plugin("test::twice", infer=lambda x: (x.shape, x.dtype))(lambda x: x * 2)
+    twice.lowering("openvino")(lambda x: op.add(x, x))
+    info, x = tp.InputInfo((2,), tp.float32), np.ones(2, np.float32)
+    options: dict[str, Any] = {"args": [info], "engine": "openvino"}
+
+    def function(x: tp.Tensor) -> tp.Tensor:
+        return tp.plugin("test::twice", [x])
+
+    exe = tp.compile(function, **options)
+    assert exe(x).tolist() == [2.0, 2.0]
+
+    def work() -> bool:
+        for action in (lambda: exe(x), lambda: tp.compile(function, **options)):
+            with pytest.raises(tp.TripyUnsupportedError, match="forked"):
+                action()
+        other = tp.compile(function, args=[info])
+        assert "forked" in caplog.text
+        return other.engine == "reference" and other(x).tolist() == [2.0, 2.0]
+
+    assert in_fork(work) == 0
+
+
+def in_a_worker(exe: tp.Executable, x: Any) -> tuple[Any, list[Any]]:
+    return exe(x).numpy(), [r.numpy() for r in exe.map([x, x])]
+
+
+@linux
+@forks
+def test_workers_of_a_forked_pool_get_equal_results(rng: Rng) -> None:
+    exe, x = network(rng), numbers(rng, 3, 16)
+    expected = exe(x).numpy()
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        found = pool.starmap(in_a_worker, [(exe, x)] * 4, chunksize=1)
+    for result, mapped in found:
+        assert np.array_equal(result, expected)
+        assert all(np.array_equal(each, expected) for each in mapped)
 
 
 def spawned(exe: tp.Executable, x: Any, threads: int) -> tuple[Any, Any, float]:

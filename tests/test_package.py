@@ -26,11 +26,11 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # Every module imports, at its top level, only from modules before it or from its own row.
 ORDER = (
-    "source", "errors", "config", "dtypes", "devices", "shapes", "graph", "signature", "inputs",
-    "printing", "host", "operators", "tensor", "types", "ops", "random", "nn", "engines.base",
-    "structure", "passes", "engines", "evaluate", "verify", "profile", "progress", "views",
-    "streams", "calls", "mapping", "executable", "compile", "interop", "portable", "cache",
-    "saved", "onnx", "__init__", "tools", "demo", "__main__",
+    "source", "errors", "locks", "config", "dtypes", "devices", "shapes", "graph", "signature",
+    "inputs", "printing", "host", "operators", "tensor", "types", "ops", "random", "nn",
+    "engines.base", "structure", "passes", "engines", "evaluate", "verify", "profile", "progress",
+    "views", "streams", "calls", "mapping", "executable", "compile", "interop", "portable",
+    "helper", "cache", "saved", "onnx", "__init__", "tools", "demo", "__main__",
 )  # fmt: skip
 
 # Public names of the contract.

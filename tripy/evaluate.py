@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import os
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -15,6 +15,7 @@ from tripy.config import config
 from tripy.devices import CPU
 from tripy.engines import base
 from tripy.graph import Graph, Value, shape_text, topological
+from tripy.locks import Lock
 from tripy.tensor import HOOKS
 
 _MAX_PROGRAMS = 128
@@ -31,7 +32,7 @@ class _Program:
 
 
 _programs: OrderedDict[tuple[Any, ...], _Program] = OrderedDict()
-_lock = threading.Lock()
+_lock = Lock()
 
 
 def evaluate(values: Sequence[Value]) -> None:
@@ -135,7 +136,7 @@ def _outputs(pending: Sequence[Value], wanted: Sequence[Value]) -> list[Value]:
 
 
 def _program_for(graph: Graph) -> base.Program | None:
-    key = (config.num_threads, *graph.key())
+    key = (os.getpid(), config.num_threads, *graph.key())  # forked processes build their own
     with _lock:
         found = _programs.get(key)
         if found is not None:
@@ -196,5 +197,12 @@ def _cast_array(array: Any, kind: dtypes.dtype) -> Any:
     return cast(array, dtypes.to_numpy(kind))
 
 
+def _graph_to_parts(graph: Graph) -> tuple[list[Any], list[Any]]:
+    from tripy import portable  # later in the import order, and rarely needed
+
+    return portable.graph_to_parts(graph, with_sources=False)
+
+
 HOOKS["evaluate"] = evaluate
+HOOKS["graph_to_parts"] = _graph_to_parts
 HOOKS["cast_array"] = _cast_array

@@ -65,7 +65,8 @@ class Executable:
 
     Calls take Tensors, NumPy arrays or DLPack objects by position or by name and return what the
     function returned, with evaluated tensors that own their memory. Calls from several threads at
-    once are allowed.
+    once are allowed. In a process that was forked after OpenVINO ran, calls go through a helper
+    process, one at a time; processes of ``multiprocessing.get_context("spawn")`` are faster.
 
     Attributes:
         engine: name of the engine that runs it.

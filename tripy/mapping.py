@@ -5,19 +5,19 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sized
 from typing import TYPE_CHECKING, Any
 
 from tripy import errors
 from tripy.engines import base
+from tripy.locks import Lock
 from tripy.progress import Count, Counter, check_counter
 
 if TYPE_CHECKING:
     from tripy.executable import Executable
 
-_building = threading.Lock()
+_building = Lock()
 
 
 def mapped(
@@ -92,7 +92,7 @@ def _program(executable: Executable, streams: int) -> base.Program | None:
 def _results(
     executable: Executable, program: base.Program | None, items: Iterator[Any], in_flight: int
 ) -> Generator[Any, None, None]:
-    running: deque[Callable[[], Any]] = deque()
+    process, running = os.getpid(), deque[Callable[[], Any]]()
     problem: Exception | None = None
     try:
         while True:
@@ -107,7 +107,8 @@ def _results(
                 break
             yield running.popleft()()
     finally:
-        while running:  # requests and their memory must not go while they run
+        # Requests and their memory must not go while they run; in a forked process none does.
+        while running and os.getpid() == process:
             with contextlib.suppress(errors.TripyException):
                 running.popleft()()
     if not isinstance(problem, StopIteration) and problem is not None:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from tripy import dtypes, errors, shapes, structure
-from tripy.devices import device
+from tripy.devices import CPU, device
 from tripy.dtypes import BY_NAME
 from tripy.graph import Graph, Node, Value
+from tripy.interop import safetensors
 from tripy.interop.files import bad
 from tripy.ops.plugin import registered
 from tripy.ops.registry import PRIMITIVES
 from tripy.shapes import Condition, Dim, Function, Size, Symbol
 from tripy.source import Place
 from tripy.structure import Slot
+from tripy.tensor import wrap
 
 _FUNCTIONS = ("floordiv", "mod", "min", "max", "wrap", "broadcast")
 
@@ -251,6 +254,26 @@ def _check(graph: Graph) -> None:
 def graph_from_json(record: Any, constants: Mapping[str, Any], place: device) -> Graph:
     """Return the graph of a record; any error of Python where it is no consistent one."""
     return _Reader(record, constants, place).graph()
+
+
+def graph_to_parts(graph: Graph, with_sources: bool = True) -> tuple[list[Any], list[Any]]:
+    """Return the record of a graph and the elements of its constants, both as parts of a file."""
+    record, constants = graph_to_json(graph, with_sources)
+    known = {n: Value(v.dtype, v.shape, v.device, data=v.data) for n, v in constants.items()}
+    header, tensors = safetensors.encode({name: wrap(value) for name, value in known.items()})
+    weights = [header, *(safetensors.to_bytes(t._host(), t.dtype) for t in tensors)]
+    return [dumped(record)], weights
+
+
+def dumped(record: Any) -> bytes:
+    """Return the text of a record."""
+    return json.dumps(record, separators=(",", ":"), allow_nan=False).encode()
+
+
+def graph_from_parts(record: Any, weights: Any) -> Graph:
+    """Return the graph of a record and constants that ``graph_to_parts`` gave."""
+    constants = safetensors.decode(memoryview(weights), CPU, "<graph>")
+    return graph_from_json(json.loads(bytes(record)), constants, CPU)
 
 
 # --- templates -------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import itertools
+import os
 import sys
 import threading
 import time
@@ -153,6 +154,7 @@ class _Line(threading.Thread):
         self._stream = stream
         self._width = 0
         self._done = threading.Event()
+        self._process = os.getpid()
 
     @classmethod
     def opened(cls, text: Callable[[float], str], start: float) -> _Line | None:
@@ -173,7 +175,9 @@ class _Line(threading.Thread):
             pause = _INTERVAL
 
     def close(self) -> None:
-        """Stop writing and erase the line."""
+        """Stop writing and erase the line; a forked process has no part in it."""
+        if os.getpid() != self._process:
+            return
         self._done.set()
         self.join()
         if self._width:

@@ -29,12 +29,12 @@ from tripy.interop.archive import Archive
 from tripy.interop.digest import digest_of
 from tripy.interop.files import FilePath, bad
 from tripy.portable import (
+    dumped,
     graph_from_json,
-    graph_to_json,
+    graph_to_parts,
     template_from_json,
     template_to_json,
 )
-from tripy.tensor import wrap
 
 FORMAT = 1
 _MANIFEST, _GRAPH, _WEIGHTS, _PROGRAM = (
@@ -67,19 +67,13 @@ def to_bytes(executable: Executable) -> bytes:
 
 
 def _members(executable: Executable, engine_blob: bool) -> dict[str, list[Any]]:
-    record, constants = graph_to_json(executable._graph)
-    header, tensors = safetensors.encode({n: wrap(v) for n, v in constants.items()})
-    weights = [header, *(safetensors.to_bytes(t._host(), t.dtype) for t in tensors)]
-    members: dict[str, list[Any]] = {_GRAPH: [_dumped(record)], _WEIGHTS: weights}
+    record, weights = graph_to_parts(executable._graph)
+    members: dict[str, list[Any]] = {_GRAPH: record, _WEIGHTS: weights}
     blob = executable._program.export() if engine_blob and executable._program else None
     if blob is not None:
         members[_PROGRAM] = [blob]
     manifest = _manifest(executable, members)
-    return {_MANIFEST: [_dumped(manifest)], **members}
-
-
-def _dumped(record: Any) -> bytes:
-    return json.dumps(record, separators=(",", ":"), allow_nan=False).encode()
+    return {_MANIFEST: [dumped(manifest)], **members}
 
 
 def _manifest(executable: Executable, members: Mapping[str, list[Any]]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import functools
 import math
 import os
 import sys
+import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,9 +17,9 @@ import openvino as ov
 from openvino import opset15 as op
 
 from tripy import dtypes, errors, shapes
-from tripy.engines import border
+from tripy.engines import border, remote
 from tripy.engines import openvino_forks as forks
-from tripy.engines.base import Kernel, Options, Refusal
+from tripy.engines.base import Kernel, Options, Program, Refusal
 from tripy.engines.openvino_nodes import divided_integers
 from tripy.engines.openvino_ops import DTYPES, ROWS, refusal
 from tripy.engines.openvino_quantize import CARRIERS, Tracker
@@ -56,7 +57,7 @@ _SIZE_ROWS: dict[str, Callable[[Any, Any], Any]] = {
 
 def core() -> Any:
     """Return the one OpenVINO core of the process."""
-    forks.check()
+    forks.begin()
     return _core()
 
 
@@ -261,12 +262,13 @@ class OpenVINOProgram:
     """A compiled model and its infer requests; each call has a request of its own."""
 
     def __init__(self, graph: Graph, options: Options, exported: Any = None) -> None:
+        self._source = weakref.ref(graph)  # not the graph, because it would keep weights alive
+        self._remote: remote.RemoteProgram | None = None  # in a process that was forked later
         self._border = border.drawn(graph, LACKING)
         if self._border is not None:
             graph = self._border.graph
         self._inputs = [value.dtype for value in graph.inputs]
         self._outputs = [(v.dtype, dtypes.to_numpy(v.dtype), v.shape) for v in graph.outputs]
-        # A static graph is not kept, because it would keep weights alive.
         self._dynamic = graph if graph.symbols else None
         self._options = options
         try:
@@ -279,18 +281,28 @@ class OpenVINOProgram:
         forks.keep(self)
 
     def __call__(self, inputs: Sequence[Any]) -> list[Any]:
+        if forks.lost:
+            return self._elsewhere()(inputs)
         if self._border is None:
             return self._call(inputs)
         return self._border.leave(self._call(self._border.enter(inputs)))
 
     def export(self) -> bytes:
         """Return the compiled model, with its weights."""
+        if forks.lost:
+            return self._elsewhere().export()
         exported: bytes = self._compiled.export_model().getvalue()
         return exported
 
+    def _elsewhere(self) -> remote.RemoteProgram:
+        """Return an equal program that runs in a helper process."""
+        if self._remote is None:
+            graph = self._source()
+            assert graph is not None  # whoever calls has it
+            self._remote = remote.RemoteProgram("openvino", graph, self._options)
+        return self._remote
+
     def _call(self, inputs: Sequence[Any]) -> list[Any]:
-        if forks.lost:
-            forks.check()
         if self._dynamic is not None and any(array.size == 0 for array in inputs):
             return self._without_elements(inputs)
         request = self._request()
@@ -302,10 +314,11 @@ class OpenVINOProgram:
         self._requests.append(request)
         return results
 
-    def start(self, inputs: Sequence[Any]) -> Callable[[], list[Any]]:
+    def start(self, given: Sequence[Any]) -> Callable[[], list[Any]]:
         """Start a call; what is returned waits for it."""
-        forks.check()
-        inputs = inputs if self._border is None else self._border.enter(inputs)
+        if forks.lost:
+            return lambda: self(given)
+        inputs = given if self._border is None else self._border.enter(given)
         if self._dynamic is not None and any(array.size == 0 for array in inputs):
             return functools.partial(self._left, self._without_elements(inputs))
         request = self._request()
@@ -314,16 +327,17 @@ class OpenVINOProgram:
             request.infer.start_async()
         except FAILURES as problem:
             raise failure("run the program", problem) from problem
-        return lambda: self._left(self._finish(request, results))
+        return lambda: self._finish(request, results, given)
 
-    def _finish(self, request: _Request, results: list[Any]) -> list[Any]:
-        forks.check()
+    def _finish(self, request: _Request, results: list[Any], given: Sequence[Any]) -> list[Any]:
+        if forks.lost:  # the process was forked since the start
+            return self(given)
         try:
             request.infer.wait()
         except FAILURES as problem:
             raise failure("run the program", problem) from problem
         self._requests.append(request)
-        return results
+        return self._left(results)
 
     def _left(self, results: list[Any]) -> list[Any]:
         return results if self._border is None else self._border.leave(results)
@@ -425,12 +439,16 @@ class OpenVINOEngine:
                     found.append(Refusal(value.node, reason))
         return found
 
-    def build(self, graph: Graph, options: Options) -> OpenVINOProgram:
+    def build(self, graph: Graph, options: Options) -> Program:
         """Compile a graph for the CPU."""
+        if forks.lost:
+            return remote.RemoteProgram(self.name, graph, options)
         return OpenVINOProgram(graph, options)
 
     def fingerprint(self, options: Options) -> str:
         """Return the version of OpenVINO, what the processor has, and the settings."""
+        if forks.lost:
+            return remote.fingerprint(self.name, options)
         names = ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")
         processor = [core().get_property("CPU", name) for name in names]
         return f"OpenVINO {ov.__version__}, {processor}, {settings(options)}"
@@ -443,8 +461,10 @@ class OpenVINOEngine:
 
         return measure(graph, options, inputs, repeat)
 
-    def restore(self, graph: Graph, options: Options, exported: Any) -> OpenVINOProgram:
+    def restore(self, graph: Graph, options: Options, exported: Any) -> Program:
         """Import a compiled model of the graph."""
+        if forks.lost:
+            return remote.RemoteProgram(self.name, graph, options, exported)
         return OpenVINOProgram(graph, options, exported)
 
 

@@ -1,6 +1,6 @@
-"""Processes that were forked while OpenVINO was in use: they are told so instead of hanging.
+"""Processes that were forked after OpenVINO ran: they must neither use nor free anything of it.
 
-Its threads do not exist in such a process, and neither a call nor freeing a program is safe.
+Its threads do not exist in such a process, and its locks may be held by threads that do not.
 """
 
 from __future__ import annotations
@@ -13,7 +13,21 @@ from typing import Any
 from tripy import errors
 
 lost: list[int] = []  # the process that was forked, in its child
+_used: list[int] = []  # this process, once it begins to use OpenVINO
 _kept: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+def begin() -> None:
+    """Note that OpenVINO is used from here on; TripyRuntimeError where that would hang."""
+    if lost:
+        raise errors.error(
+            errors.TripyRuntimeError,
+            "this cannot be done in a process that was forked after OpenVINO ran.",
+            received=f"a process forked from process {lost[0]}",
+            expected="a process that was started afresh, or forked before OpenVINO ran",
+            fix="use multiprocessing.get_context('spawn'); executables can be sent to its workers",
+        )
+    _used[:] = [os.getpid()]
 
 
 def keep(thing: Any) -> None:
@@ -21,20 +35,8 @@ def keep(thing: Any) -> None:
     _kept.add(thing)
 
 
-def check() -> None:
-    """Raise TripyRuntimeError in a process that cannot use OpenVINO."""
-    if lost:
-        raise errors.error(
-            errors.TripyRuntimeError,
-            "OpenVINO cannot be used in a process that was forked after it ran.",
-            received=f"a process forked from process {lost[0]}",
-            expected="a process that was started afresh, or forked before OpenVINO ran",
-            fix="use multiprocessing.get_context('spawn'); executables can be sent to its workers",
-        )
-
-
 def _after_fork() -> None:
-    if len(_kept):
+    if _used:
         lost[:] = [os.getppid()]
     for thing in list(_kept):
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))  # never freed, not even at the end

@@ -8,6 +8,7 @@ from typing import Any
 import openvino as ov
 
 from tripy import errors, shapes
+from tripy.engines import openvino_forks as forks
 from tripy.engines.openvino_nodes import DTYPES, Attrs, Check, Context, Inputs, Row, Shape
 from tripy.graph import shape_text
 from tripy.ops.plugin import Plugin, find, keywords
@@ -67,6 +68,8 @@ def _wrong_node(record: Plugin, received: str, expected: str) -> errors.TripyRun
 
 
 def _check(dtypes: Sequence[str], attrs: Attrs, shapes: Sequence[Shape]) -> str | None:
+    if forks.lost:
+        return "a plugin cannot run in a process that was forked after OpenVINO ran"
     if "openvino" in find(attrs["plugin"]).lowerings:
         return None
     return f"the plugin {attrs['plugin']!r} has no lowering for 'openvino'"

@@ -60,9 +60,9 @@ def measure(graph: Graph, options: Options, inputs: Sequence[Any], repeat: int) 
     if graph.symbols and any(array.size == 0 for array in inputs):  # as programs do
         graph = specialise(graph, bind(graph.symbols, [a.shape for a in inputs], inputs))
     builder = _TaggedBuilder(graph)
-    counting = settings(options) | {"PERF_COUNT": True}
+    counting, used = settings(options) | {"PERF_COUNT": True}, core()
     try:
-        compiled = core().compile_model(builder.build(), "CPU", counting)
+        compiled = used.compile_model(builder.build(), "CPU", counting)
         layers = {layer.get_friendly_name(): layer for layer in _layers(compiled)}
         steps, averages = _counted(compiled, graph, layers, inputs, repeat)
     except FAILURES as problem:
