@@ -45,6 +45,8 @@ bench: $(VENV)/.dev  ## measure beside OpenVINO and, where installed, torch
 		--markdown bench/results/foundation.md
 	$(BIN)/python bench/quantization.py --json bench/results/quantization.json \
 		--markdown bench/results/quantization.md
+	$(BIN)/python bench/threads.py --json bench/results/threads.json \
+		--markdown bench/results/threads.md
 	if $(BIN)/python -c "import onnxruntime, torch, transformers"; then \
 		$(BIN)/python bench/minilm.py --json bench/results/minilm.json \
 			--markdown bench/results/minilm.md; fi

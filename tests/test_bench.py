@@ -31,7 +31,7 @@ def run_quickly(name: str, folder: Path) -> list[str]:
     return names
 
 
-@pytest.mark.parametrize(("name", "rows"), [("foundation", 8), ("quantization", 7)])
+@pytest.mark.parametrize(("name", "rows"), [("foundation", 8), ("quantization", 7), ("threads", 3)])
 def test_benchmarks_run_in_their_quick_mode(name: str, rows: int, tmp_path: Path) -> None:
     assert len(run_quickly(name, tmp_path)) == rows
 
