@@ -369,9 +369,11 @@ def test_errors_in_forked_processes_are_the_same(rng: Rng) -> None:
         os.kill(helper_of_this_process(), signal.SIGKILL)
         kind, text = problem(call)
         assert kind is tp.TripyRuntimeError
-        assert "ended before it answered" in text
+        assert "gave no whole answer" in text
         assert problem(call) == expected  # by another helper
         remote._close()
+        sys.executable = "/bin/echo"
+        assert "gave no whole answer" in problem(call)[1]
         sys.executable = "/nowhere"
         return "could not be started" in problem(call)[1]
 

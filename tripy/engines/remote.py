@@ -51,8 +51,8 @@ class _Helper:
             wire.send(self._process.stdin, record, members)
             answer, found = wire.receive(self._process.stdout)
             answered = True
-        except (OSError, EOFError) as problem:
-            raise _failed("ended before it answered", "no answer") from problem
+        except (OSError, EOFError, ValueError, MemoryError) as problem:
+            raise _failed("gave no whole answer", repr(problem)) from problem
         finally:
             if not answered:  # perhaps interrupted: the rest of the answer would come next
                 self.close()
