@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 import threading
 import zlib
 from collections.abc import Callable, Iterator
@@ -29,7 +31,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 #: Files that the fast subset leaves out.
 SLOW = {
-    *("test_bench.py", "test_cache.py", "test_demo.py", "test_endurance.py"),
+    *("test_bench.py", "test_cache.py", "test_demo.py", "test_distributed.py", "test_endurance.py"),
     *("test_images.py", "test_kernels.py", "test_mapping.py", "test_minilm.py"),
     *("test_onnx.py", "test_order.py", "test_profile.py", "test_properties.py"),
     *("test_property_windows.py", "test_quantization.py", "test_random.py", "test_ray.py"),
@@ -52,6 +54,19 @@ def no_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
             patch.setenv(f"TRIPY_{name.upper()}", str(value))  # of child processes
             setattr(tp.config, name, value)
         yield
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> tp.device:
+    """A GPU; where there is none, JAX's CPU device stands for one, so that placement is tested."""
+    pytest.importorskip("jax")
+    modules = sys.modules["tripy.devices"], importlib.import_module("tripy.engines.xla_memory")
+    if not tp.devices("gpu"):
+        monkeypatch.setitem(modules[0].PROBES, "gpu", lambda: (1, "it is pretended"))
+        monkeypatch.setitem(modules[1].PLATFORMS, "gpu", "cpu")
+        modules[1].devices_of.cache_clear()
+        monkeypatch.setattr(modules[0], "_found_default", tp.device("cpu"))
+    return tp.device("gpu")
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 import tripy as tp
+from tripy.engines import base
 
 Rng = np.random.Generator
 InThreads = Callable[[int, Callable[[int], None]], None]
@@ -566,13 +567,22 @@ def test_engine_and_device_are_shown() -> None:
     assert reference.engine == "reference"
 
 
-def test_what_openvino_lacks_runs_on_the_reference_engine(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("engine", ["xla", "reference"])
+def test_what_openvino_lacks_runs_on_the_next_engine(
+    engine: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if engine == "xla":
+        pytest.importorskip("jax")
+    others = base.NAMES[: base.NAMES.index(engine)]
+    installed = base.is_installed
+    hidden = set(others) - {"openvino"}
+    monkeypatch.setattr(base, "is_installed", lambda n: n not in hidden and installed(n))
     with caplog.at_level(logging.WARNING, "tripy"):
         exe = tp.compile(lambda x: tp.exp(x), args=[info(2, dtype=tp.float64)])
-    assert exe.engine == "reference"
-    assert "the engine 'reference' is used, because" in caplog.text
+    assert exe.engine == engine
+    assert f"the engine {engine!r} is used, because" in caplog.text
     assert "exp" in caplog.text
-    assert exe(np.array([0.0, 1.0])).tolist() == [1.0, float(np.exp(1.0))]
+    assert exe(np.array([0.0, 1.0])).tolist() == pytest.approx([1.0, np.exp(1.0)], rel=1e-15)
     with pytest.raises(tp.TripyUnsupportedError, match="exp") as caught:
         tp.compile(lambda x: tp.exp(x), args=[info(2, dtype=tp.float64)], engine="openvino")
     assert isinstance(caught.value, NotImplementedError)

@@ -27,10 +27,11 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # Every module imports, at its top level, only from modules before it or from its own row.
 ORDER = (
     "source", "errors", "locks", "config", "dtypes", "devices", "shapes", "graph", "signature",
-    "inputs", "printing", "host", "operators", "tensor", "types", "ops", "random", "nn",
-    "engines.base", "structure", "passes", "engines", "evaluate", "verify", "profile", "progress",
-    "views", "streams", "calls", "mapping", "executable", "compile", "interop", "portable",
-    "helper", "cache", "saved", "onnx", "__init__", "tools", "demo", "__main__",
+    "sharding", "inputs", "printing", "host", "operators", "tensor", "types", "ops", "random", "nn",
+    "distributed", "engines.base", "structure", "passes", "engines", "evaluate", "verify",
+    "profile", "progress", "views", "streams", "calls", "mapping", "executable", "compile",
+    "interop", "portable", "helper", "cache", "saved", "onnx", "__init__", "tools", "demo",
+    "__main__",
 )  # fmt: skip
 
 # Public names of the contract.
@@ -49,10 +50,10 @@ nonzero reshape flatten squeeze unsqueeze permute transpose expand repeat flip c
 split pad tile roll pixel_shuffle gather take_along_dim scatter outer matmul einsum
 scaled_dot_product_attention maxpool avgpool adaptive_avgpool resize conv conv_transpose quantize
 dequantize plugin register_plugin load_safetensors save_safetensors config types logger random onnx
-__version__ TripyException TripyTypeError TripyValueError TripyShapeError TripyStateDictError
-TripyIndexError TripyKeyError TripyAttributeError TripyDeviceError TripyCompileError
-TripyUnsupportedError TripyRuntimeError TripyMemoryError TripyFileError TripyFileNotFoundError
-TripyImportError
+distributed __version__ TripyException TripyTypeError TripyValueError TripyShapeError
+TripyStateDictError TripyIndexError TripyKeyError TripyAttributeError TripyDeviceError
+TripyCompileError TripyUnsupportedError TripyRuntimeError TripyMemoryError TripyFileError
+TripyFileNotFoundError TripyImportError
 """
 
 
@@ -85,6 +86,7 @@ MEMBERS = {
     "types": "TensorLike IntLike ShapeLike",
     "random": "uniform normal randint",
     "onnx": "load export",
+    "distributed": "Mesh initialize shutdown process_index process_count use_cpu_devices",
 }
 
 

@@ -231,7 +231,10 @@ def test_plugins_are_shown_by_their_name(rng: Rng) -> None:
 def test_engine_without_counters_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     class Plain:
         name = "reference"
-        precisions = ("float32",)
+
+        def precisions(self, kind: str) -> tuple[str, ...]:
+            return ("float32",)
+
         build = reference.ReferenceEngine.build
         refusals = reference.ReferenceEngine.refusals
 

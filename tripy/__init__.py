@@ -1,5 +1,6 @@
 """Tensor programs that run eagerly while they are debugged and compiled when they are deployed."""
 
+from tripy import distributed as distributed
 from tripy import onnx as onnx
 from tripy import random as random
 from tripy import types as types
@@ -194,7 +195,7 @@ from tripy.tensor import DimensionSize as DimensionSize
 from tripy.tensor import Tensor as Tensor
 
 __version__ = "0.1.0"
-_SUBMODULES = ("onnx", "random", "types")
+_SUBMODULES = ("distributed", "onnx", "random", "types")
 __all__ = sorted(
     name
     for name, item in globals().items()

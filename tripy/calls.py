@@ -9,11 +9,11 @@ import numpy as np
 
 from tripy import dtypes, errors, shapes, structure
 from tripy.config import config
-from tripy.devices import device
-from tripy.graph import Graph, Value, bind
+from tripy.devices import CPU, device
+from tripy.graph import Graph, Spread, Value, bind
 from tripy.host import from_array, is_tensor_like
 from tripy.inputs import DimensionInputInfo, InputInfo
-from tripy.tensor import Tensor
+from tripy.tensor import DimensionSize, Tensor
 
 
 class InputLeaf(NamedTuple):
@@ -40,9 +40,12 @@ class _Check:
 class Inputs:
     """The inputs of an Executable; checks the leaves of a call."""
 
-    def __init__(self, leaves: Sequence[InputLeaf], graph: Graph, place: device) -> None:
+    def __init__(
+        self, leaves: Sequence[InputLeaf], graph: Graph, place: device, keeps_parts: bool = False
+    ) -> None:
         self.leaves = list(leaves)
         self.device = place
+        self._keeps_parts = keeps_parts  # whether the program takes elements that are divided
         self._graph = graph
         self._checks = [_Check(leaf, value) for leaf, value in zip(leaves, graph.inputs)]
         self._dynamic = bool(graph.symbols) or bool(graph.conditions)
@@ -51,15 +54,17 @@ class Inputs:
         """Return the checked buffers of a call, one per input of the graph."""
         found = []
         for check, leaf in zip(self._checks, leaves):
-            if (
-                type(leaf) is np.ndarray
-                and leaf.shape == check.shape
-                and leaf.dtype is check.numpy
-                and leaf.flags.c_contiguous
-            ):
-                found.append(leaf)
+            value = leaf._value if type(leaf) is Tensor else None
+            array = leaf if value is None else value.data
+            if value is not None and array is not None and value.device is not CPU:
+                fits = value.shape == check.shape and value.dtype is check.dtype
+                fits = fits and value.device is self.device
+                fits = fits and type(array) not in (np.ndarray, Spread)
             else:
-                found.append(self._buffer(check, leaf))
+                fits = type(array) is np.ndarray and array.shape == check.shape
+                fits = fits and array.dtype is check.numpy and array.flags.c_contiguous
+                fits = fits and (value is None or value.device is self.device)
+            found.append(array if fits else self._buffer(check, leaf))
         if self._dynamic:
             self._check_sizes(found)
         return found
@@ -67,20 +72,16 @@ class Inputs:
     def _buffer(self, check: _Check, leaf: Any) -> Any:
         """Return the checked host buffer of one input."""
         if isinstance(leaf, Tensor):
-            if leaf.device != self.device:
-                raise errors.error(
-                    errors.TripyDeviceError,
-                    f"the input {check.path!r} is on another device.",
-                    received=str(leaf.device),
-                    expected=str(self.device),
-                    fix=f"tp.copy(tensor, {str(self.device)!r})",
-                    argument=structure.keys_of(check.path),
-                )
-            array = leaf._elements()
+            if leaf.device != self.device and not isinstance(leaf, DimensionSize):
+                raise self._elsewhere(check, leaf.device)
+            is_spread = self._keeps_parts and type(leaf._value.data) is Spread
+            array = leaf._value.data if is_spread else leaf._elements()
         elif isinstance(check.info, DimensionInputInfo) and shapes.as_size(leaf) is not None:
             array = np.array(leaf, np.int32)
         elif is_tensor_like(leaf) and not isinstance(leaf, (bool, int, float, list, tuple)):
-            array = from_array(leaf)
+            array, place = from_array(leaf)
+            if place is not None and place != self.device:
+                raise self._elsewhere(check, place)
         else:
             raise errors.error(
                 errors.TripyTypeError,
@@ -92,7 +93,19 @@ class Inputs:
             )
         if config.enable_input_validation:
             self._check_leaf(check, array)
-        return array if array.flags.c_contiguous else np.ascontiguousarray(array)
+        if not isinstance(array, np.ndarray) or array.flags.c_contiguous:
+            return array
+        return np.ascontiguousarray(array)
+
+    def _elsewhere(self, check: _Check, place: device) -> errors.TripyDeviceError:
+        return errors.error(
+            errors.TripyDeviceError,
+            f"the input {check.path!r} is on another device.",
+            received=str(place),
+            expected=str(self.device),
+            fix=f"tp.copy(tensor, {str(self.device)!r})",
+            argument=structure.keys_of(check.path),
+        )
 
     def _check_leaf(self, check: _Check, array: Any) -> None:
         if array.dtype != check.numpy:

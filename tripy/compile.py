@@ -7,8 +7,10 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from tripy import devices, dtypes, errors, passes, shapes, structure
+from tripy import devices, distributed, dtypes, errors, passes, shapes, structure
+from tripy import sharding as tables
 from tripy.calls import InputLeaf
+from tripy.config import config
 from tripy.devices import device
 from tripy.dtypes import dtype
 from tripy.engines import base
@@ -305,14 +307,15 @@ def traced_function(
 
 def _choose_engine(requested: str | None, graph: Graph, options: base.Options) -> base.Engine:
     """Return the engine to use; a named one must take the whole graph."""
-    names = (requested,) if requested else base.NAMES
+    fitting = tuple(name for name in base.NAMES if base.runs_on(name, options.device.kind))
+    names = (requested,) if requested else fitting
     reasons = []
     for name in names:
         if not base.is_installed(name):
             reasons.append(f"the engine {name!r} is not installed")
             continue
         engine = base.load(name)
-        if options.precision not in engine.precisions:
+        if options.precision not in engine.precisions(options.device.kind):
             reasons.append(f"the engine {name!r} has no precision {options.precision!r}")
             continue
         refusals = engine.refusals(graph)
@@ -321,16 +324,25 @@ def _choose_engine(requested: str | None, graph: Graph, options: base.Options) -
                 _logger.warning("the engine %r is used, because %s", name, "; ".join(reasons))
             return engine
         reasons.append(base.describe_refusals(name, refusals))
-    able = [n for n in base.NAMES if n not in names and base.is_installed(n)]
+    able = [name for name in fitting if name not in names and _takes(name, graph, options)]
     problem = "\n  ".join(reasons)
     raise errors.error(
         errors.TripyUnsupportedError,
         problem if "\n" in problem else f"{problem}.",
         received=f"engine={requested!r}, precision={options.precision!r}",
         expected="an engine that takes the whole graph in this precision",
-        fix=f"use engine={able[-1]!r}" if able else "leave out precision",
+        fix=f"use engine={able[0]!r}" if able else "leave out precision",
         argument="engine" if requested else "precision",
     )
+
+
+def _takes(name: str, graph: Graph, options: base.Options) -> bool:
+    """Whether an engine that was not asked for would do."""
+    if not base.is_installed(name):
+        return False
+    engine = base.load(name)
+    is_fit = options.precision in engine.precisions(options.device.kind)
+    return is_fit and not engine.refusals(graph)
 
 
 def _options(
@@ -392,6 +404,8 @@ def compile(
     engine: str | None = None,
     device: device | str | None = None,
     precision: dtype | str | None = None,
+    mesh: Any = None,
+    sharding: Mapping[str, Any] | None = None,
     progress: Callable[..., Any] | None = None,
 ) -> Executable:
     """Trace a function or module once and build an Executable.
@@ -407,6 +421,11 @@ def compile(
         device: device of the Executable; None is the default device.
         precision: lowest arithmetic allowed inside for float32 work: ``"float32"`` (also None),
             ``"tf32"``, ``"bfloat16"`` or ``"float16"``.
+        mesh: a :class:`tripy.distributed.Mesh` whose devices share the work, through XLA.
+        sharding: with a mesh, pattern of names → for every leading dim the axis that divides it,
+            a tuple of axes, or None. Names are those of inputs (``x``, ``batch.images[0]``), of
+            parameters (``layers.0.weight``) and of results (``output``, ``output[0]``); ``*`` is
+            any text, and the first pattern that matches counts. Every device has all of the rest.
         progress: called with (stage, seconds since the start) as the stages ``"trace"``,
             ``"passes"`` and ``"build"`` begin. With None, a line on stderr shows the stage of
             compiles that take long, where that is a terminal; ``compile_report`` has the times.
@@ -420,6 +439,7 @@ def compile(
         TripyCompileError: when the function needs the elements of a traced tensor.
         TripyUnsupportedError: when the engine lacks something that the function uses.
         TripyImportError, TripyDeviceError: when the engine or device is not there.
+        TripyShapeError: for a size that the axes of a mesh do not divide.
 
     Example:
         >>> double = tp.compile(lambda x: x * 2.0, args=[tp.InputInfo((2,), tp.float32)])
@@ -427,14 +447,22 @@ def compile(
         tensor([2.0000, 4.0000], dtype=float32, loc=cpu:0, shape=(2,))
     """
     check_callback(progress)
+    if mesh is not None or sharding is not None:
+        device, engine = distributed.use(mesh, sharding, engine, device), "xla"
     options = _options(optimization_level, device, engine, precision)
     with Progress(progress) as stages:
         stages.start("trace")
-        trace = traced_function(func, args, kwargs or {}, options.device)
+        with config.override(default_device=options.device):
+            trace = traced_function(func, args, kwargs or {}, options.device)
         stages.start("passes")
-        graph = passes.optimise(trace.graph)
-        stages.start("build")
+        # on a mesh, weights that were folded on the host would lose their names
+        graph = passes.optimise(trace.graph) if mesh is None else passes.load_weights(trace.graph)
         plan = output_plan(graph)
+        if mesh is not None:
+            layout = tables.layout_of(mesh.layout, sharding, graph, trace.paths)
+            layout = tables.with_outputs(layout, plan.graph.outputs, graph, trace.paths)
+            options = options._replace(layout=layout)
+        stages.start("build")
         chosen = _choose_engine(engine, plan.graph, options)
         program = _program(chosen, plan.graph, options)
     seconds = ", ".join(f"{name} {seconds:.3f} s" for name, seconds in stages.report.stages)

@@ -80,10 +80,11 @@ CPU = device("cpu")
 # Kind -> (number of devices present, why there are not more). Engines add their row when loaded.
 PROBES: dict[str, Callable[[], tuple[int, str]]] = {
     "cpu": lambda: (1, "the host is the only CPU device"),
-    "gpu": lambda: (0, "this version has no engine for GPUs yet"),
+    "gpu": lambda: (0, "no engine for GPUs is loaded"),
 }
 
 _found_default: device | None = None
+_known = {str(CPU): CPU}
 
 
 def devices(kind: str | None = None) -> tuple[device, ...]:
@@ -115,7 +116,7 @@ def default_device() -> device:
     if chosen is not None:
         return require(chosen)
     if _found_default is None:
-        _found_default = device("gpu") if PROBES["gpu"]()[0] else CPU
+        _found_default = require("gpu") if PROBES["gpu"]()[0] else CPU
     return _found_default
 
 
@@ -126,14 +127,14 @@ def require(wanted: str | device) -> device:
     wanted = wanted if isinstance(wanted, device) else device(wanted)
     count, reason = PROBES[wanted.kind]()
     if wanted.index < count:
-        return CPU if wanted == CPU else wanted
+        return _known.setdefault(str(wanted), wanted)  # one object, which is compared faster
     present = [f"{k}:{i}" for k in _KINDS for i in range(PROBES[k]()[0])]
     raise errors.error(
         errors.TripyDeviceError,
         f"the device {wanted} is not present: {reason}.",
         received=str(wanted),
         expected="one of the devices present: " + ", ".join(present),
-        fix='use device="cpu"',
+        fix=f"use device={present[-1]!r}",
         argument="device",
     )
 

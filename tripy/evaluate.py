@@ -12,12 +12,13 @@ import numpy as np
 
 from tripy import dtypes, errors
 from tripy.config import config
-from tripy.devices import CPU
+from tripy.devices import CPU, device
 from tripy.engines import base
-from tripy.graph import Graph, Value, shape_text, topological
+from tripy.graph import Graph, Value, gather, shape_text, topological
 from tripy.locks import Lock
 from tripy.tensor import HOOKS
 
+_ENGINES = {"cpu": "openvino", "gpu": "xla"}  # kind of device -> what compiles big work
 _MAX_PROGRAMS = 128
 _MAX_CONSTANT_BYTES = 4 * 2**30
 
@@ -40,7 +41,12 @@ def evaluate(values: Sequence[Value]) -> None:
     for value in values:
         if value.traced:
             raise _traced_error(value)
+    if len({value.device for value in values}) > 1:
+        for place in {value.device for value in values}:
+            evaluate([value for value in values if value.device == place])
+        return
     order = topological(values)
+    gather(order)
     weights = [v for v in order if v.data is None and v.parameter and v.node is not None]
     for value in weights:
         _evaluate_weight(value)
@@ -82,6 +88,9 @@ def _interpret(order: list[Value]) -> None:
     from tripy.engines.plugin_kernels import forget
     from tripy.engines.reference import compute
 
+    kind = order[-1].device.kind
+    if kind != "cpu":
+        compute = base.memory(kind).compute
     order.reverse()
     try:
         with np.errstate(all="ignore"):
@@ -100,13 +109,16 @@ def _run_compiled(wanted: Sequence[Value]) -> None:
     if program is None:
         _interpret(order)
         return
-    for value, data in zip(outputs, program([_contiguous(v) for v in inputs])):
+    for value, data in zip(outputs, program([_buffer(v) for v in inputs])):
         value.settle(data)
 
 
-def _contiguous(value: Value) -> Any:
+def _buffer(value: Value) -> Any:
     """Return the elements as programs want them; a view is copied once."""
-    if not value.data.flags.c_contiguous:
+    if value.device is not CPU:
+        if isinstance(value.data, np.ndarray):
+            value.data = base.put(value.data, value.device)
+    elif not value.data.flags.c_contiguous:
         value.data = np.ascontiguousarray(value.data)
     return value.data
 
@@ -119,7 +131,7 @@ def _check_values(wanted: Sequence[Value]) -> None:
     for node in nodes:
         if node.primitive.name in VALUE_CHECKS:
             evaluate((node.inputs[1],))
-            check_values(node, (node.inputs[1].data,))
+            check_values(node, (np.asarray(node.inputs[1].data),))
 
 
 def _outputs(pending: Sequence[Value], wanted: Sequence[Value]) -> list[Value]:
@@ -136,14 +148,15 @@ def _outputs(pending: Sequence[Value], wanted: Sequence[Value]) -> list[Value]:
 
 
 def _program_for(graph: Graph) -> base.Program | None:
-    key = (os.getpid(), config.num_threads, *graph.key())  # forked processes build their own
+    place = graph.outputs[0].device
+    key = (os.getpid(), config.num_threads, place, *graph.key())  # forked processes build their own
     with _lock:
         found = _programs.get(key)
         if found is not None:
             _programs.move_to_end(key)
             return found.program
     constants = [v for v in graph.constants if not v.literal]
-    entry = _Program(_build(graph), constants)
+    entry = _Program(_build(graph, place), constants)
     forget = _forgetting(key)
     entry.guards = [weakref.ref(v, forget) for v in constants]
     with _lock:
@@ -168,13 +181,14 @@ def _shrink() -> None:
         total -= _programs.popitem(last=False)[1].bytes
 
 
-def _build(graph: Graph) -> base.Program | None:
-    if not base.is_installed("openvino"):
+def _build(graph: Graph, place: device) -> base.Program | None:
+    name = _ENGINES[place.kind]
+    if not base.is_installed(name):
         return None
-    engine = base.load("openvino")
+    engine = base.load(name)
     if engine.refusals(graph):
         return None
-    return engine.build(graph, base.options_now(CPU))
+    return engine.build(graph, base.options_now(place))
 
 
 def _traced_error(value: Value) -> errors.TripyCompileError:

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tripy import devices, errors, mapping, shapes, structure
+from tripy import devices, errors, mapping, structure
 from tripy.calls import InputLeaf, Inputs
 from tripy.devices import device
-from tripy.engines.base import Options, Program
+from tripy.engines.base import Options, Program, put
 from tripy.graph import Graph, Value, shape_text
-from tripy.inputs import DimensionInputInfo, InputInfo
+from tripy.inputs import DimensionInputInfo, InputInfo, info_of, value_text
 from tripy.profile import ProfileReport, check_repeat, profiled
 from tripy.progress import CompileReport
 from tripy.signature import InstanceSignature, public
@@ -119,11 +119,11 @@ class Executable:
         self._stream: Stream | None = None
         self._streams: tuple[int, Program] | None = None  # of ``map``
         self.engine = engine
-        self._inputs = Inputs(leaves, graph, options.device)
+        self._inputs = Inputs(leaves, graph, options.device, options.layout is not None)
         self._names = list(parameters.templates)
         in_order = [t.index for t in parameters.templates.values() if isinstance(t, Slot)]
         self._is_flat = parameters.is_flat and in_order == list(range(len(leaves)))
-        self._outputs = [(v.dtype, v.device) for v in graph.outputs]
+        self._outputs = [(v.dtype, options.device) for v in graph.outputs]
         kinds = [position for kind, position in plan.sources if kind == "program"]
         self._direct = kinds == list(range(len(plan.sources)))
 
@@ -160,7 +160,7 @@ class Executable:
     @property
     def output_infos(self) -> dict[str, InputInfo | DimensionInputInfo]:
         """Leaf path → dtype and bounds of the sizes of the results."""
-        return {p: _info_of(v) for p, v in zip(self._paths, self._graph.outputs)}
+        return {p: info_of(v) for p, v in zip(self._paths, self._graph.outputs)}
 
     @property
     def compile_report(self) -> CompileReport:
@@ -210,6 +210,7 @@ class Executable:
 
     def _title(self) -> str:
         settings = f"engine={self.engine}, device={self.device}, precision={self.precision}"
+        settings += f", mesh={self._options.layout}" if self._options.layout else ""
         returned = self.__signature__.return_annotation.__name__
         return f"{self._call_text()} -> {returned}\n    {settings}"
 
@@ -217,7 +218,7 @@ class Executable:
         """Yield (input or output, path, text) of every leaf."""
         shown: set[str] = set()
         for leaf, value in zip(self._inputs.leaves, self._graph.inputs):
-            yield "input", leaf.path, _value_text(leaf.info, value, shown)
+            yield "input", leaf.path, value_text(leaf.info, value, shown)
         for path, value in zip(self._paths, self._graph.outputs):
             yield "output", path, f"{value.dtype} {shape_text(value.shape)}"
 
@@ -270,11 +271,11 @@ class Executable:
 
         buffers = self._buffers(inputs, {})
         results = self._run(self._program, buffers)
-        expected = self._run(ReferenceProgram(self._plan.graph), buffers)
+        expected = self._run(ReferenceProgram(self._plan.graph), list(map(np.asarray, buffers)))
         rows = []
         for path, value, x, y in zip(self._paths, self._graph.outputs, results, expected):
             limits = tolerances(value, self.precision, rtol, atol)
-            rows.append(compare(path, x, y, limits))
+            rows.append(compare(path, np.asarray(x), np.asarray(y), limits))
         return Report(rows)
 
     @public("Executable.map")
@@ -431,8 +432,12 @@ class Executable:
                 assembled.append(results[source])
             else:
                 data = {"program": results, "input": buffers}.get(kind)
-                assembled.append(np.array(source if data is None else data[source]))
+                assembled.append(self._copied(source if data is None else data[source]))
         return assembled
+
+    def _copied(self, data: Any) -> Any:
+        """Return elements that no caller can change, on the device."""
+        return np.array(data) if self.device.kind == "cpu" else put(data, self.device)
 
     def _bind(self, args: Sequence[Any], kwargs: dict[str, Any]) -> list[Any]:
         """Return the input leaves of a call in order."""
@@ -469,29 +474,3 @@ class Executable:
             fix=f"add {' and '.join(missing)}" if missing else "remove what is too much",
             argument=next((place for _, place in problems if place), None),
         )
-
-
-def _info_of(value: Value) -> InputInfo | DimensionInputInfo:
-    node = value.node
-    if node is not None and node.primitive.name == "size":  # a DimensionSize
-        return DimensionInputInfo(_possible(node.attributes["size"]))
-    return InputInfo([_possible(size) for size in value.shape], value.dtype)
-
-
-def _possible(size: shapes.Size) -> tuple[int, ...]:
-    """Return (min, opt, max) of a size."""
-    low, high = shapes.bounds(size)
-    return tuple(sorted(max(bound, 0) for bound in (low, shapes.optimum(size), high)))
-
-
-def _value_text(info: InputInfo | DimensionInputInfo, value: Value, shown: set[str]) -> str:
-    if isinstance(info, DimensionInputInfo):
-        b = info.value_bounds
-        return f"size, {b.min[0]} … {b.max[0]}"
-    text = f"{value.dtype} {shape_text(value.shape)}"
-    for size in value.shape:
-        for name, symbol in shapes.symbols(size).items():
-            if name not in shown:
-                shown.add(name)
-                text += f", {symbol.minimum} <= {name} <= {symbol.maximum}"
-    return text

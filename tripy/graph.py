@@ -6,6 +6,8 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from tripy import errors, shapes
 from tripy.devices import CPU, device
 from tripy.dtypes import dtype
@@ -59,7 +61,7 @@ class Value:
 
     Attributes:
         node: what computes the value; None once it is known, and for constants and inputs.
-        data: the elements, where they are known (an array on the value's device).
+        data: the elements, where they are known (an array on the value's device, or Spread).
         uses: how many nodes were recorded that take the value as an input.
         traced: whether the value depends on an input of a function being compiled.
         parameter: whether it is a weight, which compiled programs treat as a constant.
@@ -121,6 +123,38 @@ class Value:
     def is_alive(self) -> bool:
         """Whether a Tensor of the user still refers to the value."""
         return self.owner is not None and self.owner() is not None
+
+
+class Spread:
+    """Elements that stay divided over the devices of a mesh until something needs them whole.
+
+    Attributes:
+        array: the engine's array, whose attributes are those of the elements.
+        gather: what makes elements on one device of it; with True, on the host.
+    """
+
+    __slots__ = ("array", "gather")
+
+    def __init__(self, array: Any, gather: Callable[[Any, bool], Any]) -> None:
+        self.array = array
+        self.gather = gather
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.array, name)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        return np.asarray(self.gather(self.array, True), dtype)
+
+    def copy(self) -> Spread:
+        """Return itself: nobody can change the elements."""
+        return self
+
+
+def gather(values: Iterable[Value]) -> None:
+    """Bring divided elements together, for work on one device."""
+    for value in values:
+        if type(value.data) is Spread:
+            value.data = value.data.gather(value.data.array, False)
 
 
 def topological(outputs: Iterable[Value]) -> list[Value]:
@@ -251,28 +285,51 @@ class Graph:
         return names
 
 
+def rewritten(graph: Graph, change: Callable[[Value, tuple[Value, ...]], Value]) -> Graph:
+    """Return a graph with ``change(value, its new inputs)`` in place of every value."""
+    made: dict[int, Value] = {}
+    for value in (*graph.inputs, *graph.values):
+        if id(value) not in made:
+            node = None if value.is_leaf else value.node
+            sources = () if node is None else tuple(made[id(i)] for i in node.inputs)
+            made[id(value)] = change(value, sources)
+    inputs, outputs = ([made[id(v)] for v in vs] for vs in (graph.inputs, graph.outputs))
+    names = {id(made[key]): name for key, name in graph.names.items() if key in made}
+    return Graph.build(inputs, outputs, graph.conditions, names, graph.symbols)
+
+
+def replaced(value: Value, node: Node | None, shape: Shape | None = None) -> Value:
+    """Return a value like another one, computed by a node (None: an input)."""
+    shape = value.shape if shape is None else shape
+    return Value(value.dtype, shape, value.device, node, traced=value.traced, source=value.source)
+
+
+def renewed(value: Value, inputs: tuple[Value, ...]) -> Value:
+    """Return an operation on other inputs; constants and inputs of the graph are themselves."""
+    node = value.node
+    if value.is_leaf or node is None:
+        return value
+    result = (node.dtype, node.shape)
+    return replaced(value, Node(node.primitive, inputs, node.attributes, result, node.source))
+
+
 def specialise(graph: Graph, sizes: Mapping[str, int]) -> Graph:
     """Return a copy of a dynamic graph in which every symbol has its value."""
-    copies: dict[int, Value] = {}
 
-    def fixed(value: Value) -> Value:
+    def fixed(value: Value, inputs: tuple[Value, ...]) -> Value:
         node = value.node
-        shape = shapes.substitute(value.shape, sizes)
         if value.data is not None or (node is not None and value.is_leaf):
             return value
-        copy = Value(value.dtype, shape, value.device, source=value.source)
-        if node is not None:
-            inputs = tuple(copies[id(i)] for i in node.inputs)
-            attributes = {k: shapes.substitute(v, sizes) for k, v in node.attributes.items()}
-            result = (value.dtype, shape)
-            copy.node = Node(node.primitive, inputs, attributes, result, node.source)
-        return copy
+        shape = shapes.substitute(value.shape, sizes)
+        if node is None:
+            return replaced(value, None, shape)
+        attributes = {k: shapes.substitute(v, sizes) for k, v in node.attributes.items()}
+        result = (value.dtype, shape)
+        return replaced(value, Node(node.primitive, inputs, attributes, result, node.source), shape)
 
-    for value in (*graph.inputs, *graph.values):
-        if id(value) not in copies:
-            copies[id(value)] = fixed(value)
-    inputs, outputs = ([copies[id(v)] for v in vs] for vs in (graph.inputs, graph.outputs))
-    return Graph.build(inputs, outputs)
+    static = rewritten(graph, fixed)
+    static.conditions, static.symbols = [], {}
+    return static
 
 
 def bind(

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from tripy import dtypes, errors
-from tripy.devices import device
+from tripy.devices import CPU, PROBES, default_device, device
 from tripy.dtypes import dtype
-from tripy.graph import Value
+from tripy.graph import Spread, Value, gather
 from tripy.shapes import MAX_RANK
 
 # What tensors ask of the layers above, filled when those are imported: "evaluate" and the ops.
@@ -36,18 +36,42 @@ def _has_buffer(value: Any) -> bool:
     return True
 
 
-def to_value(data: Any, kind: dtype | None, place: device) -> Value:
-    """Return the value that host data stands for; ``kind`` None keeps or infers the dtype."""
+def to_value(data: Any, kind: dtype | None, place: device | None) -> Value:
+    """Return the value that data stands for.
+
+    ``kind`` None keeps or infers the dtype; ``place`` None is the default device, and for arrays
+    on an accelerator where they are.
+    """
+    found_at = None
     if isinstance(data, (bool, int, float, np.generic, list, tuple)) or is_size(data):
         array = _from_numbers(data, kind)
     else:
-        array = from_array(data)
+        array, found_at = from_array(data)
         if kind is not None and dtypes.to_numpy(kind) != array.dtype:
+            array = np.asarray(array)
             with np.errstate(over="ignore"):
                 array = HOOKS["cast_array"](array, kind)
     found = dtypes.from_numpy(array.dtype)
     assert found is not None
+    place = place or found_at or default_device()
+    if place is not CPU or found_at is not None:
+        array = HOOKS["put"](array, place)
     return Value(found, array.shape, place, data=array, source=errors.capture())
+
+
+def elements(value: Value) -> Any:
+    """Return the elements as one array on the value's device, evaluated where that is due."""
+    if value.data is None:
+        HOOKS["evaluate"]((value,))
+    if value.device is not CPU and isinstance(value.data, np.ndarray):
+        value.data = HOOKS["put"](value.data, value.device)  # a number, used for the first time
+    gather([value])
+    return value.data
+
+
+def stored(value: Value) -> Any:
+    """Return the elements as they are stored: divided over devices, or as one array."""
+    return value.data if type(value.data) in (np.ndarray, Spread) else elements(value)
 
 
 def is_size(value: Any) -> bool:
@@ -205,10 +229,15 @@ def _not_a_number(leaf: Any) -> errors.TripyTypeError:
     )
 
 
-def from_array(data: Any) -> Any:
-    """Return the NumPy array of an array object, without a copy where possible."""
+def from_array(data: Any) -> tuple[Any, device | None]:
+    """Return the array of an array object, without a copy where possible.
+
+    It is a NumPy array, or one on the accelerator that is returned with it.
+    """
     if data is None or isinstance(data, (str, bytes, complex)):
         raise _not_a_number(data)
+    if not isinstance(data, np.ndarray) and _is_elsewhere(data):
+        return HOOKS["take"](data)  # type: ignore[no-any-return]
     array = data if isinstance(data, np.ndarray) else _export(data)
     if dtypes.from_numpy(array.dtype) is None:
         raise errors.error(
@@ -220,8 +249,8 @@ def from_array(data: Any) -> Any:
             culprit=data,
         )
     if array.dtype.isnative:
-        return array if array.flags.c_contiguous else np.ascontiguousarray(array)
-    return np.ascontiguousarray(array, array.dtype.newbyteorder("="))
+        return array if array.flags.c_contiguous else np.ascontiguousarray(array), None
+    return np.ascontiguousarray(array, array.dtype.newbyteorder("=")), None
 
 
 # Kind of a NumPy type without equivalent -> what to write.
@@ -234,7 +263,6 @@ _CONVERSIONS = {
 
 def _export(data: Any) -> Any:
     """Return the NumPy array of any other array object."""
-    _check_device(data)
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(data, torch.Tensor):
         data = data.detach().resolve_neg()  # DLPack would drop a sign that is still to be applied
@@ -254,14 +282,17 @@ def _export(data: Any) -> Any:
 
 
 _HOST_DEVICES = (1, 3, 11, 13)  # DLPack: cpu, and memory that a cpu shares with cuda and rocm
+_GPU_DEVICES = (2, 10)  # cuda, rocm
 
 
-def _check_device(data: Any) -> None:
-    """Raise TripyDeviceError for memory that the host cannot read; nothing moves silently."""
+def _is_elsewhere(data: Any) -> bool:
+    """Whether an array is on an accelerator; TripyDeviceError for one that is not present."""
     try:
         kind, index = data.__dlpack_device__()
     except Exception:  # no DLPack, or an array without memory: the export will tell
-        return
+        return False
+    if kind in _GPU_DEVICES and int(index) < PROBES["gpu"]()[0]:
+        return True
     if kind not in _HOST_DEVICES:
         raise errors.error(
             errors.TripyDeviceError,
@@ -271,6 +302,7 @@ def _check_device(data: Any) -> None:
             fix="copy it to the host first, for example with array.cpu() or array.get()",
             culprit=data,
         )
+    return False
 
 
 _TORCH_BITS = (
@@ -304,6 +336,8 @@ def to_dlpack(array: Any, kind: dtype, options: dict[str, Any]) -> Any:
             fix="use tensor.numpy(), or tp.cast(tensor, tp.float32) first",
             argument="self",
         )
+    if not isinstance(array, np.ndarray):
+        return array.__dlpack__(**options)
     if not array.flags.writeable and "max_version" not in options:
         array = array.copy()  # older consumers cannot be told to leave the memory as it is
     if kind is dtypes.bfloat16:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tripy import dtypes, errors
+from tripy import dtypes, errors, shapes
+from tripy.graph import Value, shape_text
 from tripy.shapes import as_size
 from tripy.signature import public
 
@@ -216,3 +217,31 @@ class DimensionInputInfo:
         return f"DimensionInputInfo(({b.min[0]}, {b.opt[0]}, {b.max[0]}))"
 
     __str__ = __repr__
+
+
+def info_of(value: Value) -> InputInfo | DimensionInputInfo:
+    """Return the description that fits a value of a graph."""
+    node = value.node
+    if node is not None and node.primitive.name == "size":  # a DimensionSize
+        return DimensionInputInfo(_possible(node.attributes["size"]))
+    return InputInfo([_possible(size) for size in value.shape], value.dtype)
+
+
+def _possible(size: shapes.Size) -> tuple[int, ...]:
+    """Return (min, opt, max) of a size."""
+    low, high = shapes.bounds(size)
+    return tuple(sorted(max(bound, 0) for bound in (low, shapes.optimum(size), high)))
+
+
+def value_text(info: InputInfo | DimensionInputInfo, value: Value, shown: set[str]) -> str:
+    """Return dtype, shape and bounds of an input; the bounds of names that were not shown yet."""
+    if isinstance(info, DimensionInputInfo):
+        b = info.value_bounds
+        return f"size, {b.min[0]} … {b.max[0]}"
+    text = f"{value.dtype} {shape_text(value.shape)}"
+    for size in value.shape:
+        for name, symbol in shapes.symbols(size).items():
+            if name not in shown:
+                shown.add(name)
+                text += f", {symbol.minimum} <= {name} <= {symbol.maximum}"
+    return text

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
-from tripy import dtypes
+import numpy as np
+
+from tripy import dtypes, shapes
 from tripy.config import logger
-from tripy.graph import Graph, Node, Value, volume
+from tripy.errors import Source
+from tripy.graph import Graph, Node, Value, gather, renewed, replaced, rewritten, volume
+from tripy.ops.registry import PRIMITIVES
 
 _LARGEST_FOLD = 1 << 16  # elements; bigger results would only cost memory
 
@@ -75,7 +81,71 @@ def load_weights(graph: Graph) -> Graph:
 
     pending = [v for v in graph.values if v.is_leaf and v.node is not None and v.data is None]
     evaluate(pending)
+    gather(graph.values)
     return graph
+
+
+# --- for engines that do not do it themselves --------------------------------------------------
+
+
+def _applied(name: str, *inputs: Value, source: Source, **attributes: Any) -> Value:
+    """Return a value computed by a primitive."""
+    record = PRIMITIVES[name]
+    result = record.infer(*inputs, **attributes)
+    node = Node(record, inputs, attributes, result, source)
+    return Value(*result, inputs[0].device, node, source=source)
+
+
+def _folded(conv: Node, norm: Node) -> Node:
+    """Return a convolution that does the work of the normalisation behind it."""
+    source, kind = conv.source, norm.dtype
+    wide = kind if kind is dtypes.float64 else dtypes.float32
+
+    def apply(name: str, *inputs: Value, **attributes: Any) -> Value:
+        return _applied(name, *inputs, source=source, **attributes)
+
+    x, filters, *bias = conv.inputs
+    filters, *bias = (apply("cast", value, dtype=wide) for value in (filters, *bias))
+    weight, shift, mean, variance = (apply("cast", v, dtype=wide) for v in norm.inputs[1:])
+    eps = Value(wide, (), x.device, data=np.array(norm.attributes["eps"], dtypes.to_numpy(wide)))
+    scale = apply("div", weight, apply("sqrt", apply("add", variance, eps)))
+    at = 1 if conv.primitive.name == "conv_transpose" else 0
+    sizes = tuple(size if dim == at else 1 for dim, size in enumerate(filters.shape))
+    filters = apply("mul", filters, apply("reshape", scale, shape=sizes))
+    if bias:
+        mean = apply("sub", mean, bias[0])
+    shift = apply("sub", shift, apply("mul", mean, scale))
+    inputs = (x, apply("cast", filters, dtype=kind), apply("cast", shift, dtype=kind))
+    return Node(conv.primitive, inputs, conv.attributes, (norm.dtype, norm.shape), conv.source)
+
+
+def fold_normalisation(graph: Graph) -> Graph:
+    """Fold batch normalisations of constants into the convolutions before them."""
+    uses = Counter(id(i) for v in graph.operations for i in (v.node.inputs if v.node else ()))
+    uses.update(id(value) for value in graph.outputs)
+    alone: set[int] = set()  # new values of convolutions that nothing else uses
+
+    def changed(value: Value, inputs: tuple[Value, ...]) -> Value:
+        made = renewed(value, inputs)
+        norm = made.node
+        if value.is_leaf or norm is None:
+            return made
+        name = norm.primitive.name
+        if name in _CONVOLUTIONS and uses[id(value)] == 1:
+            is_whole = name == "conv" or norm.attributes["groups"] == 1
+            if is_whole and all(_is_constant(i) for i in norm.inputs[1:]):
+                alone.add(id(made))
+        conv = norm.inputs[0].node if name == "batchnorm" else None
+        is_foldable = conv is not None and id(norm.inputs[0]) in alone
+        if conv is not None and is_foldable and all(_is_constant(i) for i in norm.inputs[1:]):
+            return replaced(value, _folded(conv, norm))
+        return made
+
+    return rewritten(graph, changed)
+
+
+def _is_constant(value: Value) -> bool:
+    return value.data is not None and shapes.is_static(value.shape)
 
 
 PASSES: dict[str, Callable[[Graph], Graph]] = {

@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from tripy import dtypes, errors
+from tripy import distributed, dtypes, errors, sharding
 from tripy.calls import InputLeaf
 from tripy.compile import PRECISIONS
 from tripy.devices import CPU, devices, require
@@ -96,7 +96,7 @@ def _manifest(executable: Executable, members: Mapping[str, list[Any]]) -> dict[
         "result": template_to_json(executable._template),
         "outputs": executable._paths,
         "members": {name: list(digest_of(chunks)) for name, chunks in members.items()},
-    }
+    } | ({} if options.layout is None else {"mesh": sharding.to_record(options.layout)})
 
 
 def _info_to_json(info: InputInfo | DimensionInputInfo) -> Any:
@@ -209,6 +209,7 @@ class _Content(NamedTuple):
     template: Any
     paths: list[str]
     graph: Graph
+    mesh: sharding.Layout | None
 
 
 def _decoded(data: Any, path: FilePath, device: Any, engine: str | None) -> Executable:
@@ -258,6 +259,7 @@ class _File:
             template_from_json(manifest["result"]),
             manifest["outputs"],
             graph,
+            sharding.from_record(manifest.get("mesh")),
         )
 
     def executable(self, content: _Content, device: Any, engine: str | None) -> Executable:
@@ -268,6 +270,8 @@ class _File:
             _check_installed(content.engine)
         chosen = base.load(engine or content.engine)
         plan = output_plan(content.graph)
+        if content.mesh is not None and device is None and engine is None:
+            options = _over_mesh(options, content.mesh, content, plan)
         program = self._program(chosen, plan.graph, options) if plan.graph.outputs else None
         return _assembled(content, plan, program, chosen.name, options)
 
@@ -277,6 +281,7 @@ class _File:
             if name not in (_GRAPH, _WEIGHTS):  # those were checked with the content
                 self._member(name)
         options = base.options_now(content.device, content.precision, content.level)
+        options = options._replace(layout=content.mesh)
         plan = output_plan(content.graph)
         executable = _assembled(content, plan, None, content.engine, options)
         fits = self._program_text(content, options) if plan.graph.outputs else "none is needed"
@@ -366,6 +371,15 @@ def _check_installed(engine: str) -> None:
             expected="an engine that is installed here",
             fix=f"install it: {base.install_command(engine)}; or load with {errors.one_of(others)}",
         )
+
+
+def _over_mesh(
+    options: base.Options, mesh: sharding.Layout, content: _Content, plan: OutputPlan
+) -> base.Options:
+    """Return options for a mesh over the devices that are here."""
+    place, layout = distributed.found(mesh)
+    layout = sharding.with_outputs(layout, plan.graph.outputs, content.graph, content.paths)
+    return options._replace(device=place, layout=layout)
 
 
 def _present(saved: device_of) -> device_of:

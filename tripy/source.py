@@ -47,14 +47,21 @@ class Api(NamedTuple):
 # --- source capture --------------------------------------------------------------------------
 
 _internal: dict[str, bool] = {}
+_hidden: list[str] = []
 
 
 def _is_internal(filename: str) -> bool:
     known = _internal.get(filename)
     if known is None:
         inside = filename.startswith(_PACKAGE) and not filename.startswith(_USER_CODE_INSIDE)
-        known = _internal[filename] = inside or filename.startswith("<frozen ")  # imports
+        known = inside or filename.startswith(("<frozen ", *_hidden))  # imports
+        _internal[filename] = known
     return known
+
+
+def hide(folder: str) -> None:
+    """Leave the code of a library that calls back into the package out of messages."""
+    _hidden.append(folder)
 
 
 def capture() -> Source:

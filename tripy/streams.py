@@ -7,6 +7,7 @@ from typing import Any
 
 from tripy import devices, errors
 from tripy.devices import device
+from tripy.engines import base
 from tripy.signature import public
 
 _counter = itertools.count()
@@ -47,6 +48,8 @@ class Stream:
 
     def synchronize(self) -> None:
         """Wait until everything queued is done; on cpu it is done when a call returns."""
+        if self._device.kind != "cpu":
+            base.memory(self._device.kind).synchronize(self._device)
 
     def __repr__(self) -> str:
         return f"<Stream(id={self._number})>"

@@ -18,10 +18,10 @@ from tripy.devices import CPU, device
 from tripy.dtypes import dtype
 from tripy.graph import Value, shape_text
 from tripy.host import HOOKS as HOOKS
+from tripy.host import elements, stored, suggest_tensor, suggest_tensors, to_dlpack, to_value
 from tripy.host import is_tensor_like as is_tensor_like
 from tripy.host import number_kind as number_kind
 from tripy.host import numbers_to_array as numbers_to_array
-from tripy.host import suggest_tensor, suggest_tensors, to_dlpack, to_value
 from tripy.operators import Operators, SizeOperators
 from tripy.shapes import Size
 from tripy.signature import Kind, public
@@ -67,10 +67,10 @@ class Tensor(Operators):
         device: device | str | None = None,
         name: str | None = None,
     ) -> None:
-        place = devices.default_device() if device is None else devices.require(device)
+        place = None if device is None else devices.require(device)
         if isinstance(data, Tensor):
             source = data if dtype is None else HOOKS["cast"](data, dtype)
-            value = source._value if device is None else HOOKS["copy"](source, place)._value
+            value = source._value if place is None else HOOKS["copy"](source, place)._value
         else:
             value = to_value(data, dtype, place)
         self._adopt(value, name)
@@ -153,17 +153,17 @@ class Tensor(Operators):
         Raises:
             TripyCompileError: for a tensor that depends on an input being traced.
         """
-        self._elements()
+        data = stored(self._value)
+        if not isinstance(data, np.ndarray):
+            HOOKS["wait"](data)
         return self
 
     def _elements(self) -> Any:
-        value = self._value
-        if value.data is None:
-            HOOKS["evaluate"]((value,))
-        return value.data
+        return elements(self._value)
 
     def _host(self) -> Any:
-        return np.asarray(self._elements())
+        data = stored(self._value)
+        return data if isinstance(data, np.ndarray) else HOOKS["fetch"](data)
 
     @public("Tensor.numpy")
     def numpy(self) -> Any:
@@ -197,10 +197,10 @@ class Tensor(Operators):
         options = {"stream": stream}
         if max_version is not None and max_version >= (1, 0):  # others know no read-only flag
             options |= {"max_version": max_version, "dl_device": dl_device, "copy": copy}
-        return to_dlpack(self._host(), self.dtype, options)
+        return to_dlpack(self._elements(), self.dtype, options)
 
     def __dlpack_device__(self) -> tuple[int, int]:
-        return self._host().__dlpack_device__()  # type: ignore[no-any-return]
+        return self._elements().__dlpack_device__()  # type: ignore[no-any-return]
 
     @public("Tensor.tolist")
     def tolist(self) -> Any:

@@ -39,6 +39,8 @@ MODES = (
     "reference dynamic",
     "openvino static",
     "openvino dynamic",
+    "xla static",
+    "xla dynamic",
 )
 COMPILED = MODES[2:]
 EAGER = MODES[:1]

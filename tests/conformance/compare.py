@@ -93,7 +93,7 @@ def _right_floats(
     right = (low <= got) & (got <= high) | (np.isnan(got) & np.isnan(wanted))
     if free:
         tiny = float(ml_dtypes.finfo(NUMPY[dtype]).smallest_normal)
-        right |= (np.abs(wanted) < 2 * tiny) & (got == 0)
+        right |= (np.abs(wanted) < 2 * tiny) & (np.abs(got) < tiny)
         if case.survives:
             operands = np.concatenate([np.ravel(x) for x in inputs if x.dtype == np.float64])
             right |= np.isnan(wanted) & np.isin(got, operands)

@@ -6,15 +6,20 @@ may be specialised to one shape, and takes and gives buffers of its device (arra
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from tripy import errors
+import numpy as np
+
+from tripy import devices, errors
 from tripy.config import config
 from tripy.devices import device
-from tripy.graph import Graph, Node
+from tripy.graph import Graph, Node, Spread, Value
+from tripy.host import HOOKS
+from tripy.sharding import Layout
 
 
 class Options(NamedTuple):
@@ -26,6 +31,7 @@ class Options(NamedTuple):
     threads: int | None = None
     shapes_kept: int = 64  # sets of run-time sizes that stay prepared; no exported program has them
     streams: int = 1  # calls that are to run side by side, each on its part of the cores
+    layout: Layout | None = None  # devices beside the first one, and what is where
 
 
 def options_now(place: device, precision: str = "float32", level: int = 3) -> Options:
@@ -68,7 +74,10 @@ class Engine(Protocol):
     """What an engine module provides as ``ENGINE``."""
 
     name: str
-    precisions: tuple[str, ...]
+
+    def precisions(self, kind: str) -> Sequence[str]:
+        """Return the precisions that ``Options`` may have on devices of a kind."""
+        ...
 
     def refusals(self, graph: Graph) -> list[Refusal]:
         """Return the nodes that this engine cannot compute exactly."""
@@ -87,6 +96,38 @@ class Engine(Protocol):
 
     def restore(self, graph: Graph, options: Options, exported: Any) -> Program:
         """Return an exported program of a graph; the fingerprint is the same."""
+        ...
+
+
+class Memory(Protocol):
+    """What a module that owns the memory of a kind of device provides; the host's is NumPy's."""
+
+    def count(self, kind: str) -> tuple[int, str]:
+        """Return how many devices there are, and why there are not more."""
+        ...
+
+    def put(self, data: Any, place: device) -> Any:
+        """Return elements of the host or another device as an array on a device."""
+        ...
+
+    def take(self, data: Any) -> tuple[Any, device]:
+        """Return an array of another library that is on such a device, and the device."""
+        ...
+
+    def fetch(self, data: Any) -> Any:
+        """Wait for an array and return its elements as a NumPy array."""
+        ...
+
+    def wait(self, data: Any) -> None:
+        """Wait until an array is computed."""
+        ...
+
+    def compute(self, value: Value) -> None:
+        """Compute one value whose inputs are known, and keep the result in it."""
+        ...
+
+    def synchronize(self, place: device) -> None:
+        """Wait until all work that is queued on a device is done."""
         ...
 
 
@@ -129,9 +170,41 @@ class _Entry(NamedTuple):
 
 _ENTRIES = {
     "openvino": _Entry("tripy.engines.openvino", "openvino", "pip install openvino", ("cpu",)),
+    "xla": _Entry("tripy.engines.xla", "jax", "pip install 'tripy-dl[xla]'", ("cpu", "gpu")),
     "reference": _Entry("tripy.engines.reference", "numpy", "pip install numpy", ("cpu",)),
 }
 NAMES = tuple(_ENTRIES)
+
+
+_MEMORY = {"gpu": "tripy.engines.xla_memory"}
+_GPU_PACKAGES = ("jax_cuda13_plugin", "jax_cuda12_plugin")
+
+
+def memory(kind: str) -> Memory:
+    """Return what owns the memory of a kind of device other than the host."""
+    owner: Memory = importlib.import_module(_MEMORY[kind])
+    return owner
+
+
+def put(data: Any, place: device) -> Any:
+    """Return elements as an array on a device."""
+    data = data.array if type(data) is Spread else data
+    return np.asarray(data) if place.kind == "cpu" else memory(place.kind).put(data, place)
+
+
+@functools.cache
+def _gpus() -> tuple[int, str]:
+    """Count GPUs; JAX is imported only where a package for GPUs is installed."""
+    if not any(map(importlib.util.find_spec, _GPU_PACKAGES)):
+        return 0, "JAX for GPUs is not installed (pip install 'tripy-dl[cuda13]')"
+    return memory("gpu").count("gpu")
+
+
+devices.PROBES["gpu"] = _gpus
+HOOKS["put"] = put
+HOOKS["take"] = lambda data: memory("gpu").take(data)
+HOOKS["fetch"] = lambda data: memory("gpu").fetch(data)
+HOOKS["wait"] = lambda data: memory("gpu").wait(data)
 
 
 def is_installed(name: str) -> bool:

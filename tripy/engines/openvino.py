@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import ctypes
 import functools
-import math
 import os
-import sys
 import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import openvino as ov
-from openvino import opset15 as op
 
 from tripy import dtypes, errors, shapes
 from tripy.engines import border, remote
 from tripy.engines import openvino_forks as forks
 from tripy.engines.base import Kernel, Options, Program, Refusal
+from tripy.engines.openvino_import import op, ov
+from tripy.engines.openvino_memory import Request, to_tensor, writable
 from tripy.engines.openvino_nodes import divided_integers
 from tripy.engines.openvino_ops import DTYPES, ROWS, refusal
 from tripy.engines.openvino_quantize import CARRIERS, Tracker
@@ -67,29 +64,6 @@ def _core() -> Any:
     result.add_extension(Threefry)  # for exported programs that draw numbers
     forks.keep(result)
     return result
-
-
-# --- memory ----------------------------------------------------------------------------------
-
-
-def _writable(array: Any) -> Any:
-    """Return the array under a writable alias, as OpenVINO wants even what it only reads."""
-    if array.flags.writeable:
-        return array
-    buffer = (ctypes.c_uint8 * array.nbytes).from_address(array.ctypes.data)
-    return np.frombuffer(buffer, array.dtype).reshape(array.shape) if array.size else array.copy()
-
-
-def to_tensor(array: Any, kind: dtypes.dtype) -> Any:
-    """Share the memory of a contiguous array with OpenVINO."""
-    array = _writable(array)
-    if kind in _SHARED:
-        return ov.Tensor(array, shared_memory=True)
-    storage = np.uint16 if kind is dtypes.bfloat16 else np.uint8
-    return ov.Tensor(array.view(storage), list(array.shape), DTYPES[kind.name])
-
-
-_SHARED = tuple(k for k in dtypes.ALL if k not in (dtypes.bfloat16, dtypes.bool_, *dtypes.PACKED))
 
 
 # --- building --------------------------------------------------------------------------------
@@ -197,65 +171,6 @@ def _plain(attribute: Any) -> Any:
 
 # What OpenVINO and NumPy raise for sizes and values that they cannot handle.
 FAILURES = (RuntimeError, ValueError, OverflowError, TypeError, IndexError, MemoryError)
-_ALIGNMENT = 64  # bytes of a cache line and of the widest vector store
-
-
-class _Buffer:
-    """Memory of a result, used again once nobody but this buffer holds it.
-
-    Fresh memory costs a page fault per 4 KiB, which for images is more than the call.
-    """
-
-    __slots__ = ("_idle", "_memory", "array", "tensor")
-
-    def __init__(self, shape: tuple[int, ...], numpy: Any, kind: dtypes.dtype) -> None:
-        count = math.prod(shape) * numpy.itemsize
-        self._memory: Any = np.empty(count + _ALIGNMENT, np.uint8)
-        start = -self._memory.ctypes.data % _ALIGNMENT
-        self.array: Any = self._memory[start : start + count].view(numpy).reshape(shape)
-        self.tensor = to_tensor(self.array, kind)
-        self._idle = sys.getrefcount(self._memory)
-
-    def fits(self, shape: Any) -> bool:
-        """Whether it has the shape, and no view of it is alive (views refer to the memory)."""
-        return self.array.shape == shape and sys.getrefcount(self._memory) == self._idle
-
-
-class _Request:
-    """An infer request and the memory bound to it; used by one call at a time.
-
-    What is bound already is not bound again: that is half of the cost of a small call.
-    """
-
-    __slots__ = ("__weakref__", "_bound", "_buffers", "_inputs", "infer")
-
-    def __init__(self, infer: Any, inputs: int, outputs: int) -> None:
-        self.infer = infer
-        forks.keep(self)
-        self._inputs: list[Any] = [None] * inputs
-        self._buffers: list[list[_Buffer]] = [[] for _ in range(outputs)]
-        self._bound: list[_Buffer | None] = [None] * outputs
-
-    def give(self, index: int, array: Any, kind: dtypes.dtype) -> None:
-        """Bind the memory of an input."""
-        if self._inputs[index] is not array:
-            self.infer.set_input_tensor(index, to_tensor(array, kind))
-            self._inputs[index] = array
-
-    def bind(self, index: int, shape: Any, numpy: Any, kind: dtypes.dtype) -> Any:
-        """Bind memory for a result and return the array over it."""
-        buffers = self._buffers[index]
-        for buffer in buffers:
-            if buffer.fits(shape):
-                break
-        else:
-            buffer = _Buffer(shape, numpy, kind)
-            buffers.insert(0, buffer)
-            del buffers[2:]  # the last result usually lives until the next one is there
-        if self._bound[index] is not buffer:
-            self.infer.set_output_tensor(index, buffer.tensor)
-            self._bound[index] = buffer
-        return buffer.array.view()
 
 
 class OpenVINOProgram:
@@ -277,7 +192,7 @@ class OpenVINOProgram:
             raise
         except FAILURES as problem:
             raise failure("build the program", problem) from problem
-        self._requests: deque[_Request] = deque(maxlen=_IDLE)
+        self._requests: deque[Request] = deque(maxlen=_IDLE)
         forks.keep(self)
 
     def __call__(self, inputs: Sequence[Any]) -> list[Any]:
@@ -329,7 +244,7 @@ class OpenVINOProgram:
             raise failure("run the program", problem) from problem
         return lambda: self._finish(request, results, given)
 
-    def _finish(self, request: _Request, results: list[Any], given: Sequence[Any]) -> list[Any]:
+    def _finish(self, request: Request, results: list[Any], given: Sequence[Any]) -> list[Any]:
         if forks.lost:  # the process was forked since the start
             return self(given)
         try:
@@ -342,15 +257,15 @@ class OpenVINOProgram:
     def _left(self, results: list[Any]) -> list[Any]:
         return results if self._border is None else self._border.leave(results)
 
-    def _request(self) -> _Request:
+    def _request(self) -> Request:
         """Take an idle request, or make one; a program never has more than calls at once."""
         try:
             return self._requests.pop()
         except IndexError:
             made = self._compiled.create_infer_request()
-            return _Request(made, len(self._inputs), len(self._outputs))
+            return Request(made, len(self._inputs), len(self._outputs))
 
-    def _bind(self, request: _Request, inputs: Sequence[Any]) -> list[Any]:
+    def _bind(self, request: Request, inputs: Sequence[Any]) -> list[Any]:
         """Bind the memory of a call and return the arrays of its results."""
         for index, (array, kind) in enumerate(zip(inputs, self._inputs)):
             request.give(index, array, kind)
@@ -382,7 +297,7 @@ def _compiled(graph: Graph, options: Options, exported: Any) -> tuple[Any, Any]:
     if exported is None:
         builder = Builder(graph)
         return core().compile_model(builder.build(), "CPU", chosen), builder.keep
-    memory = _writable(np.frombuffer(exported, np.uint8))
+    memory = writable(np.frombuffer(exported, np.uint8))
     tensor = ov.Tensor(memory, shared_memory=True)
     return core().import_model(tensor, "CPU", chosen), exported
 
@@ -424,7 +339,10 @@ class OpenVINOEngine:
     """OpenVINO on the CPU."""
 
     name = "openvino"
-    precisions = tuple(_PRECISIONS)
+
+    def precisions(self, kind: str) -> Sequence[str]:
+        """Return what the plugin may be told to compute in."""
+        return tuple(_PRECISIONS)
 
     def refusals(self, graph: Graph) -> list[Refusal]:
         """Return the nodes that the CPU plugin would not compute exactly."""

@@ -17,8 +17,8 @@ from tripy.engines.openvino import (
     core,
     failure,
     settings,
-    to_tensor,
 )
+from tripy.engines.openvino_memory import to_tensor
 from tripy.graph import Graph, Value, bind, specialise
 
 _TAG = re.compile(r"@(\d+)\.\d+")  # OpenVINO keeps names through its rewrites, with additions

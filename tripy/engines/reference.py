@@ -117,7 +117,7 @@ def run(values: Iterable[Value], known: dict[int, Any], sizes: Mapping[str, int]
                     continue
                 node, data = value.node, value.data  # in this order: other threads set data first
                 if data is not None or node is None:
-                    known[key] = data
+                    known[key] = np.asarray(data)  # weights may be on another device
                     continue
                 known[key] = run_node(node, [known[id(i)] for i in node.inputs], sizes)
     finally:
@@ -150,7 +150,10 @@ class ReferenceEngine:
     """Plain NumPy on the CPU; supports every operation and dtype."""
 
     name = "reference"
-    precisions = ("float32",)
+
+    def precisions(self, kind: str) -> Sequence[str]:
+        """Return float32: NumPy computes in the declared dtypes."""
+        return ("float32",)
 
     def refusals(self, graph: Graph) -> list[Refusal]:
         """Return nothing: the reference engine computes everything."""

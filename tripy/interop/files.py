@@ -15,7 +15,7 @@ from tripy import dtypes, errors
 from tripy.devices import device
 from tripy.dtypes import dtype
 from tripy.graph import Value
-from tripy.ops.elementwise import cast, copy
+from tripy.ops.elementwise import cast
 from tripy.shapes import MAX_RANK
 from tripy.tensor import Tensor, wrap
 
@@ -130,9 +130,8 @@ def to_tensor(array: Any, kind: dtype, place: device) -> Tensor:
     if not array.flags.aligned:
         array = array.copy()
     stored = dtypes.uint8 if kind is dtypes.bool_ else kind
-    value = Value(stored, array.shape, data=array, source=errors.capture())
-    tensor = cast(wrap(value), kind)
-    return tensor if place == tensor.device else copy(tensor, place)
+    value = Value(stored, array.shape, place, data=array, source=errors.capture())
+    return cast(wrap(value), kind)
 
 
 def view(

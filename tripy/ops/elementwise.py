@@ -15,6 +15,7 @@ from tripy.ops.registry import (
     describe,
     float_group,
     hook,
+    moved,
     primitive,
     same,
 )
@@ -290,26 +291,29 @@ def copy(input: Tensor, device: device | str) -> Tensor:
         device: the device of the result.
 
     Returns:
-        A tensor that is independent of the input.
+        A tensor that is independent of the input. A copy to another device evaluates the input.
 
     Raises:
         TripyDeviceError: for a device that is not present.
+        TripyCompileError: for another device than its own while a function is being compiled.
 
     Example:
         >>> tp.copy(tp.Tensor([1, 2]), "cpu").device
         cpu:0
     """
-    place = devices.require(device)
-    if place != input.device:
+    place, value = devices.require(device), input._value
+    if place == value.device:
+        return wrap(value)
+    if value.traced:
         raise errors.error(
-            errors.TripyDeviceError,
-            f"nothing can be copied from {input.device} to {place} here.",
+            errors.TripyCompileError,
+            f"nothing can be copied from {value.device} to {place} while a function is compiled.",
             received=f"device {place}",
-            expected=f"device {input.device}",
-            fix="leave the tensor where it is",
+            expected=f"the device of the Executable, {value.device}",
+            fix="copy the results of the Executable",
             argument="device",
         )
-    return wrap(input._value)
+    return wrap(moved(value, place))
 
 
 def in_float32(function: Callable[[Tensor], Tensor], input: Tensor) -> Tensor:

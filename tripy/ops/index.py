@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tripy import dtypes, errors, shapes
+from tripy.devices import device
 from tripy.dtypes import ALL, INTEGERS
 from tripy.graph import Type, Value, shape_text
 from tripy.ops.elementwise import maximum, minimum, where
@@ -129,19 +130,17 @@ def _coverage(item: Any) -> int:
     """Return how many dims of the input one index item covers."""
     if item is None:
         return 0
-    if _is_array_index(item) and _checked_array(item).dtype is dtypes.bool_:
-        return _checked_array(item).rank
-    return 1
+    return item.rank if isinstance(item, Tensor) and item.dtype is dtypes.bool_ else 1
 
 
-def _checked_array(item: Any) -> Tensor:
+def _checked_array(item: Any, place: device) -> Tensor:
     if isinstance(item, Tensor):
         tensor = item
     elif isinstance(item, (bool, float, str)) or not is_tensor_like(item):
         raise _bad_index(item)
     else:
         empty = isinstance(item, (list, tuple)) and len(item) == 0
-        tensor = _narrowed(Tensor(item, dtypes.int32 if empty else None))
+        tensor = _narrowed(Tensor(item, dtypes.int32 if empty else None, place))
     if tensor.dtype not in (*INTEGERS, dtypes.bool_):
         raise _bad_index(item)
     return tensor
@@ -151,9 +150,10 @@ def _narrowed(index: Tensor) -> Tensor:
     """Return NumPy's int64 indices as int32, which every engine has, where they fit."""
     if index.dtype is not dtypes.int64:
         return index
-    elements = index._elements()
+    elements = index._host()
     narrow = elements.astype(np.int32)
-    return Tensor(narrow) if np.array_equal(narrow, elements) else index
+    same = np.array_equal(narrow, elements)
+    return Tensor(narrow, device=index.device) if same else index
 
 
 def _bad_index(item: Any) -> errors.TripyTypeError:
@@ -171,7 +171,8 @@ def _bad_index(item: Any) -> errors.TripyTypeError:
 
 def _expand_ellipsis(input: Tensor, items: tuple[Any, ...]) -> list[Any]:
     """Replace ``...`` by full slices and append the missing ones."""
-    converted = [_checked_array(i) if _is_array_index(i) else i for i in items]
+    place = input.device
+    converted = [_checked_array(i, place) if _is_array_index(i) else i for i in items]
     rank = input.rank
     covered = sum(_coverage(i) for i in converted if i is not Ellipsis)
     dots = [n for n, i in enumerate(converted) if i is Ellipsis]
@@ -286,8 +287,8 @@ def _mask_to_indices(mask: Tensor, input: Tensor, dim: int) -> list[Tensor]:
             fix="make the mask of the tensor itself, such as tensor[tensor > 0]",
             argument="index",
         )
-    positions = np.nonzero(mask._elements())
-    return [Tensor(np.asarray(p, np.int32)) for p in positions]
+    positions = np.nonzero(mask._host())
+    return [Tensor(np.asarray(p, np.int32), device=input.device) for p in positions]
 
 
 def _advanced(input: Tensor, items: Sequence[Any]) -> Tensor:

@@ -41,7 +41,11 @@ def apply(name: str, *inputs: Tensor, **attributes: Any) -> Tensor:
             traced = True
     if not traced and shapes.Dim in map(type, result[1]):
         traced = True  # the sizes depend on inputs, even if the elements do not
-    place = common_device(values) if values else CPU
+    place = values[0].device if values else CPU
+    if not all(value.device is place for value in values):
+        place = common_device(values)
+        if not traced:
+            node.inputs = tuple([moved(value, place) for value in values])
     return wrap(Value(result[0], result[1], place, node, None, traced, source))
 
 
@@ -67,11 +71,10 @@ def create(name: str, place: device, **attributes: Any) -> Tensor:
 
 def common_device(values: Sequence[Value]) -> device:
     """Return the device of an operation; rank-0 values follow those of higher rank."""
-    first = values[0]
-    place = first.device
-    if all(value.device is place for value in values):
-        return place
-    ranked = [value for value in values if value.shape] or [first]
+    traced = [value for value in values if value.traced and value.shape]
+    if traced:  # constants of a function being compiled may be anywhere
+        return traced[0].device
+    ranked = [value for value in values if value.shape] or [values[0]]
     for value in ranked[1:]:
         if value.device != ranked[0].device:
             raise errors.error(
@@ -82,6 +85,16 @@ def common_device(values: Sequence[Value]) -> device:
                 fix=f"tp.copy(tensor, {str(ranked[0].device)!r})",
             )
     return ranked[0].device
+
+
+def moved(value: Value, place: device) -> Value:
+    """Return a value that is on a device: itself, or an evaluated copy."""
+    if value.device == place:
+        return value
+    if value.data is None:
+        HOOKS["evaluate"]((value,))
+    data = HOOKS["put"](HOOKS["fetch"](value.data), place)
+    return Value(value.dtype, value.shape, place, data=data, source=value.source)
 
 
 def describe(value: Value) -> str:

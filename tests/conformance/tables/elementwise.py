@@ -139,8 +139,8 @@ FUNCTIONS = [
         "copy",
         ALL,
         [
-            case(lambda x: tp.copy(x, "cpu"), t(2, 3), oracle=lambda x: x, exact=True),
-            case(lambda x: x.copy(tp.device("cpu")), t(), oracle=lambda x: x, exact=True),
+            case(lambda x: tp.copy(x, x.device), t(2, 3), oracle=lambda x: x, exact=True),
+            case(lambda x: x.copy(x.device), t(), oracle=lambda x: x, exact=True),
         ],
         computes=False,
     ),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from openvino import opset15 as op
 
 import tripy as tp
 
@@ -23,7 +22,16 @@ def repeated(x: Array, *, times: int = 2) -> Array:
 
 @repeated.lowering("openvino")
 def _(x: Any, *, times: int) -> Any:
+    from openvino import opset15 as op
+
     return op.concat([x] * times, 0)
+
+
+@repeated.lowering("xla")
+def _(x: Any, *, times: int) -> Any:
+    import jax
+
+    return jax.numpy.concatenate([x] * times)
 
 
 @tp.register_plugin(
@@ -35,8 +43,15 @@ def grown(x: Array, y: Array) -> list[Array]:
 
 @grown.lowering("openvino")
 def _(x: Any, y: Any) -> Any:
+    from openvino import opset15 as op
+
     zero = op.constant(np.int64(0))
     return [x, op.unsqueeze(y, zero)]
+
+
+@grown.lowering("xla")
+def _(x: Any, y: Any) -> list[Any]:
+    return [x, y[None]]
 
 
 def doubled(*shape: int) -> Case:

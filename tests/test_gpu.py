@@ -1,0 +1,338 @@
+"""Tensors on GPUs: placement, eager work, executables and exchange with other libraries.
+
+Without a GPU, JAX's CPU device stands for one; what needs a real one is marked ``gpu``.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tripy as tp
+from tripy.engines import base
+
+Rng = np.random.Generator
+real = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not tp.devices("gpu"), reason="there is no GPU, or JAX cannot use it"),
+]
+
+
+def numbers(rng: Rng, *shape: int) -> Any:
+    return rng.standard_normal(shape).astype(np.float32)
+
+
+def on(gpu: tp.device, data: Any) -> tp.Tensor:
+    return tp.Tensor(data, device=gpu)
+
+
+# Placement --------------------------------------------------------------------------------------
+
+
+def test_data_goes_where_it_is_told(gpu: tp.device, rng: Rng) -> None:
+    data = numbers(rng, 2, 3)
+    tensor = on(gpu, data)
+    assert tensor.device == gpu
+    assert "loc=gpu:0" in repr(tensor)
+    assert np.array_equal(tensor.numpy(), data)
+    assert gpu in tp.devices()
+
+
+@pytest.mark.parametrize("kind", ["float32", "float16", "bfloat16", "float64", "int64", "bool"])
+def test_copies_keep_every_bit(kind: str, gpu: tp.device, rng: Rng) -> None:
+    tensor = tp.cast(tp.Tensor(numbers(rng, 5) * 3, device="cpu"), getattr(tp, kind))
+    there = tp.copy(tensor, gpu)
+    back = there.copy("cpu")
+    assert (there.device, back.device) == (gpu, tp.device("cpu"))
+    assert there.dtype is back.dtype is tensor.dtype
+    assert back.numpy().tobytes() == tensor.numpy().tobytes()
+
+
+def test_packed_types_are_copied(gpu: tp.device) -> None:
+    for kind in (tp.int4, tp.float8):
+        tensor = tp.copy(tp.Tensor([-3, 2, 1], kind, device="cpu"), gpu)
+        assert tensor.tolist() == [-3, 2, 1]
+
+
+def test_results_live_where_their_inputs_live(gpu: tp.device, rng: Rng) -> None:
+    x, y = numbers(rng, 3, 4), numbers(rng, 4, 2)
+    result = tp.softmax(on(gpu, x) @ on(gpu, y) * 2 + 1, dim=1)
+    assert result.device == gpu
+    expected = tp.softmax(tp.Tensor(x, device="cpu") @ tp.Tensor(y, device="cpu") * 2 + 1, dim=1)
+    assert np.allclose(result.numpy(), expected.numpy(), rtol=1e-5)
+    assert tp.ones_like(result).device == tp.zeros_like(result).device == gpu
+
+
+def test_creation_uses_the_default_device(gpu: tp.device) -> None:
+    with tp.config.override(default_device=gpu):
+        assert tp.ones((2,)).device == tp.arange(3).device == tp.Tensor(1.0).device == gpu
+        assert (tp.arange(3) * 2).tolist() == [0.0, 2.0, 4.0]
+        assert tp.random.uniform((4,), seed=42).tolist() == pytest.approx(
+            [0.42672753, 0.01501006, 0.57414436, 0.7298189]
+        )
+        module = tp.Linear(2, 2)
+        assert module(tp.ones((1, 2))).tolist() == [[1.0, 6.0]]
+
+
+def test_devices_do_not_mix(gpu: tp.device, rng: Rng) -> None:
+    here, there = tp.Tensor(numbers(rng, 3), device="cpu"), on(gpu, numbers(rng, 3))
+    with pytest.raises(tp.TripyDeviceError) as caught:
+        here + there
+    message = str(caught.value)
+    assert all(word in message for word in ("here + there", "cpu:0", "gpu:0", "tp.copy"))
+    with pytest.raises(tp.TripyDeviceError):
+        tp.concatenate([here, there], dim=0)
+
+
+def test_single_numbers_follow_the_others(gpu: tp.device, rng: Rng) -> None:
+    data = numbers(rng, 3)
+    scale = tp.Tensor(2.0, device="cpu")
+    assert (on(gpu, data) * scale).device == gpu
+    assert np.array_equal((on(gpu, data) * scale).numpy(), data * 2)
+    assert (tp.Tensor(data, device="cpu") * on(gpu, 2.0)).device == tp.device("cpu")
+    assert (scale + on(gpu, 1.0)).tolist() == 3.0
+
+
+def test_a_device_beyond_those_present_is_an_error(gpu: tp.device) -> None:
+    with pytest.raises(tp.TripyDeviceError, match="gpu:7 is not present"):
+        tp.Tensor([1.0], device="gpu:7")
+
+
+# Eager work -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("threshold", [None, 0])
+def test_eager_work_is_exact(threshold: int | None, gpu: tp.device, rng: Rng) -> None:
+    with tp.config.override(eager_threshold=threshold):
+        big = on(gpu, np.array([2**40 + 1, -3]))
+        assert (big * 3 // 2).tolist() == [(2**40 + 1) * 3 // 2, -5]
+        assert tp.cast(on(gpu, [1.5, 2.5, -7.9]), tp.int8).tolist() == [1, 2, -7]
+        data = numbers(rng, 4, 5).astype(np.float64)
+        assert np.allclose(tp.exp(on(gpu, data)).numpy(), np.exp(data), rtol=1e-12)
+        assert on(gpu, [3, 1, 2])[tp.Tensor([1, 2], device=gpu)].tolist() == [1, 2]
+        assert tp.sort(on(gpu, [3, 1, 2])).tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize("threshold", [None, 0])
+def test_values_that_are_not_allowed_are_errors(threshold: int | None, gpu: tp.device) -> None:
+    with tp.config.override(eager_threshold=threshold):
+        with pytest.raises(tp.TripyIndexError, match="out of range"):
+            on(gpu, [1.0, 2.0])[on(gpu, [5])].eval()
+        with pytest.raises(tp.TripyValueError):
+            (on(gpu, [1, 2]) ** on(gpu, [1, -1])).eval()
+
+
+def test_what_depends_on_values_works(gpu: tp.device) -> None:
+    tensor = on(gpu, [3, 0, 3, 1])
+    assert tp.nonzero(tensor).tolist() == [[0], [2], [3]]
+    assert tp.unique(tensor).tolist() == [0, 1, 3]
+    assert tensor[tensor > 0].tolist() == [3, 3, 1]
+    assert tp.unique(tensor).device == gpu
+    assert 3 in tensor
+    assert bool(tensor[0] == 3)
+    assert int(tensor[3]) == 1
+
+
+# Executables ------------------------------------------------------------------------------------
+
+
+def network() -> tp.Sequential:
+    return tp.Sequential(tp.Conv(2, 4, (3, 3)), tp.BatchNorm(4), tp.relu, tp.Conv(4, 3, (1, 1)))
+
+
+def loaded(rng: Rng, module: tp.Module, device: Any) -> tp.Module:
+    state = {
+        name: tp.Tensor(np.abs(numbers(rng, *map(int, value.shape))) + 0.1, device=device)
+        for name, value in module.state_dict().items()
+    }
+    module.load_state_dict(state)
+    return module
+
+
+@pytest.mark.parametrize("weights", ["cpu", "gpu"])
+def test_an_executable_runs_on_the_device(weights: str, gpu: tp.device, rng: Rng) -> None:
+    model = loaded(rng, network(), weights)
+    batch = tp.NamedDimension("batch", 1, 2, 4)
+    info = tp.InputInfo((batch, 2, (6, 8, 10), 8), tp.float32)
+    exe = tp.compile(model, args=[info], device=gpu)
+    assert (exe.engine, exe.device) == ("xla", gpu)
+    assert exe.stream is tp.default_stream(gpu)
+    for shape in ((2, 2, 8, 8), (1, 2, 7, 8), (4, 2, 10, 8)):
+        data = numbers(rng, *shape)
+        result = exe(on(gpu, data))
+        exe.stream.synchronize()
+        assert result.device == exe(data).device == gpu
+        assert np.array_equal(result.numpy(), exe(data).numpy())
+        assert exe.verify(data).ok
+    with pytest.raises(tp.TripyDeviceError, match="on another device"):
+        exe(tp.Tensor(numbers(rng, 2, 2, 8, 8), device="cpu"))
+
+
+def test_results_go_straight_into_the_next_executable(gpu: tp.device, rng: Rng) -> None:
+    info = tp.InputInfo((3,), tp.float32)
+    first = tp.compile(lambda x: (x, x * 2, tp.arange(3)), args=[info], device=gpu)
+    second = tp.compile(tp.exp, args=[info], device=gpu)
+    data = numbers(rng, 3)
+    same, double, constant = first(data)
+    assert np.array_equal(same.numpy(), data)
+    assert np.allclose(second(double).numpy(), np.exp(data * 2))
+    assert constant.device == gpu
+    assert constant.tolist() == [0, 1, 2]
+
+
+def test_sizes_are_values_too(gpu: tp.device, rng: Rng) -> None:
+    exe = tp.compile(
+        lambda x, n: tp.ones((n, x.shape[0])) * tp.cast(n, tp.float32),
+        args=[tp.InputInfo(((1, 2, 8),), tp.float32), tp.DimensionInputInfo((1, 2, 9))],
+        device=gpu,
+    )
+    assert exe(numbers(rng, 3), 2).tolist() == [[2.0] * 3] * 2
+    assert exe(numbers(rng, 1), tp.DimensionSize(4)).tolist() == [[4.0]] * 4
+
+
+def test_engines_without_the_device_are_refused(gpu: tp.device) -> None:
+    info = tp.InputInfo((3,), tp.float32)
+    for engine in ("openvino", "reference"):
+        with pytest.raises((tp.TripyDeviceError, tp.TripyImportError), match=engine):
+            tp.compile(tp.exp, args=[info], engine=engine, device=gpu)
+    with pytest.raises(tp.TripyCompileError, match="while a function is compiled"):
+        tp.compile(lambda x: tp.copy(x, "cpu"), args=[info], device=gpu)
+
+
+def test_a_file_moves_between_devices(gpu: tp.device, rng: Rng, tmp_path: Path) -> None:
+    model, data = loaded(rng, network(), gpu), numbers(rng, 1, 2, 6, 6)
+    info = tp.InputInfo((1, 2, 6, 6), tp.float32)
+    exe = tp.compile(model, args=[info], device=gpu)
+    exe.save(tmp_path / "model.tripy")
+    again = tp.Executable.load(tmp_path / "model.tripy")
+    assert (again.engine, again.device) == ("xla", gpu)
+    assert np.array_equal(again(data).numpy(), exe(data).numpy())
+    moved = tp.Executable.load(tmp_path / "model.tripy", engine="reference", device="cpu")
+    assert np.allclose(moved(data).numpy(), exe(data).numpy(), rtol=1e-4)
+
+
+# Without JAX ------------------------------------------------------------------------------------
+
+
+def test_a_missing_package_is_named() -> None:
+    if tp.devices("gpu"):
+        pytest.skip("there is a GPU")
+    with pytest.raises(tp.TripyDeviceError, match=r"cuda13|found no gpu"):
+        tp.Tensor([1.0], device="gpu")
+
+
+def test_import_and_eager_work_load_no_jax() -> None:
+    code = "import sys, tripy as tp; (tp.ones(2) + 1).eval(); print('jax' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(bool(tp.devices("gpu")))
+
+
+# On a real GPU ----------------------------------------------------------------------------------
+
+
+class TestReal:
+    pytestmark = real
+
+    def test_memory_is_not_taken_ahead(self) -> None:
+        code = (
+            "import tripy as tp, jax; tp.ones((4,), ).eval(); "
+            "print(jax.devices()[0].memory_stats()['pool_bytes'])"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        )
+        assert int(done.stdout) < 2**30
+
+    def test_too_much_memory_is_an_error(self) -> None:
+        exe = tp.compile(
+            lambda x: tp.reshape(x, (-1, 1)) * tp.reshape(x, (1, -1)),
+            args=[tp.InputInfo((2**19,), tp.float32)],
+        )
+        with pytest.raises(tp.TripyMemoryError):
+            exe(np.ones(2**19, np.float32)).eval()
+
+    def test_arrays_are_shared_with_torch(self) -> None:
+        torch = pytest.importorskip("torch")
+        there = torch.arange(6, dtype=torch.float32, device="cuda").reshape(2, 3)
+        tensor = tp.Tensor(there)
+        assert tensor.device == tp.device("gpu")
+        assert tensor.tolist() == there.tolist()
+        assert tensor._elements().unsafe_buffer_pointer() == there.data_ptr()
+        back = torch.from_dlpack(tensor * 2)
+        assert back.is_cuda
+        assert back.tolist() == (there * 2).tolist()
+        exe = tp.compile(tp.exp, args=[tp.InputInfo((2, 3), tp.float32)])
+        assert torch.allclose(torch.from_dlpack(exe(there)), there.exp())
+
+    def test_float32_is_float32(self, rng: Rng) -> None:
+        x, y = numbers(rng, 256, 256), numbers(rng, 256, 256)
+        args = [tp.InputInfo((256, 256), tp.float32)] * 2
+        exact = x.astype(np.float64) @ y
+        errors = {
+            precision: np.abs(
+                tp.compile(tp.matmul, args=args, precision=precision)(x, y).numpy() - exact
+            ).max()
+            for precision in ("float32", "tf32", "bfloat16")
+        }
+        assert errors["float32"] < 1e-4 < errors["tf32"] < errors["bfloat16"]
+
+
+def test_engines_are_tried_in_order() -> None:
+    assert base.NAMES == ("openvino", "xla", "reference")
+
+
+def strided(gpu: tp.device, data: Any) -> tp.Tensor:
+    """A tensor whose memory is that of a torch tensor, as an import from a GPU makes one."""
+    import jax
+
+    tensor = on(gpu, data.contiguous())
+    tensor._value.data = jax.dlpack.from_dlpack(data)
+    return tensor
+
+
+def test_arrays_with_channels_last_in_memory_are_taken_as_they_are(
+    gpu: tp.device, rng: Rng
+) -> None:
+    """The memory format follows the data, as it does in torch."""
+    torch = pytest.importorskip("torch")
+    data = numbers(rng, 2, 2, 6, 6)
+    exe = tp.compile(
+        loaded(rng, network(), gpu), args=[tp.InputInfo((2, 2, 6, 6), tp.float32)], device=gpu
+    )
+    last = torch.from_numpy(data).to(memory_format=torch.channels_last)
+    there = tp.Tensor(last.cuda()) if torch.cuda.is_available() else strided(gpu, last)
+    for x in (data, there, on(gpu, data), there):
+        assert np.allclose(exe(x).numpy(), exe(data).numpy(), rtol=1e-5)
+    assert np.array_equal(tp.relu(there).numpy(), np.maximum(data, 0))
+
+
+FORKED = """
+import os, signal, sys
+import numpy as np
+import tripy as tp
+
+exe = tp.compile(tp.exp, args=[tp.InputInfo((3,), tp.float32)], engine="xla")
+exe(np.ones(3, np.float32))
+child = os.fork()
+if child == 0:
+    signal.alarm(20)
+    try:
+        exe(np.ones(3, np.float32))
+    except tp.TripyRuntimeError as problem:
+        os._exit(0 if "spawn" in str(problem) else 1)
+    os._exit(2)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
+def test_a_forked_process_is_told_so() -> None:
+    pytest.importorskip("jax")
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", FORKED], check=False)
+    assert done.returncode == 0

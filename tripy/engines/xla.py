@@ -1,0 +1,309 @@
+"""The XLA engine: graphs become JAX functions, compiled for the sizes of the calls."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental.layout import Format, Layout
+
+from tripy import dtypes, errors, passes, shapes
+from tripy.engines.base import Options, Refusal
+from tripy.engines.xla_memory import FAILURES, PLATFORMS, check, failure
+from tripy.engines.xla_ops import CHECKS, ROWS
+from tripy.engines.xla_place import Placement, placement
+from tripy.engines.xla_types import Context
+from tripy.graph import Graph, Node, Value, bind, renewed, replaced, rewritten, specialise
+
+_LITERAL = 2**14  # bytes; smaller constants are part of a program, others are its arguments
+_EMBEDDED = 2**28  # bytes; up to here all weights of a static graph are part of its program
+COMPILER_OPTIONS: dict[str, dict[str, Any]] = {"cpu": {}, "gpu": {}}
+_PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
+_LAZY = ("dequantize", "expand")  # these make constants larger, so every call computes them
+
+
+# --- tracing ---------------------------------------------------------------------------------
+
+
+def _is_weight(value: Value) -> bool:
+    return value.data is not None and value.data.nbytes > _LITERAL
+
+
+def run_node(node: Node, inputs: Sequence[Any], context: Context) -> Any:
+    """Trace one node of known sizes; what JAX cannot do is an error at the node's line."""
+    row = ROWS[node.primitive.name]
+    kind: Any = dtypes.to_numpy(node.dtype)
+    try:
+        with jax.named_scope(node.label):
+            context = context._replace(source=node.source)
+            return row(context, inputs, node.attributes, node.shape, kind)  # type: ignore[arg-type]
+    except errors.TripyException:
+        raise
+    except FAILURES as problem:
+        raise failure(f"compute {node.label}", problem, node.source) from problem
+
+
+def traceable(graph: Graph, weights: Sequence[Value], context: Context) -> Callable[..., Any]:
+    """Return a function of (weights, inputs) that computes the outputs of a static graph."""
+
+    def run(arguments: Sequence[Any], inputs: Sequence[Any]) -> list[Any]:
+        known = {id(value): array for value, array in zip(weights, arguments)}
+        known |= {id(value): array for value, array in zip(graph.inputs, inputs)}
+        for value in graph.values:
+            if id(value) in known:
+                continue
+            node = value.node
+            if value.data is not None or node is None:
+                known[id(value)] = jax.numpy.asarray(np.asarray(value.data))
+            else:
+                known[id(value)] = run_node(node, [known[id(i)] for i in node.inputs], context)
+        return [known[id(value)] for value in graph.outputs]
+
+    return run
+
+
+# --- what is computed once -------------------------------------------------------------------
+
+
+def _fixed(graph: Graph) -> list[Value]:
+    """Return the values that calls need and that weights alone determine."""
+    known = {id(value) for value in graph.constants}
+    derived = {id(value) for value in graph.constants if _is_weight(value)}
+    found: dict[int, Value] = {}
+    needed = {id(value) for value in graph.outputs}
+    for value in graph.operations:
+        node = value.node
+        sources = [] if node is None else [id(i) for i in node.inputs]
+        is_lazy = node is None or node.primitive.name in _LAZY or not shapes.is_static(value.shape)
+        if is_lazy or not known.issuperset(sources):
+            needed.update(sources)
+            continue
+        known.add(id(value))
+        if not derived.isdisjoint(sources):
+            derived.add(id(value))
+            found[id(value)] = value
+    return [value for key, value in found.items() if key in needed]
+
+
+def prepared(graph: Graph, context: Context, placement: Placement) -> Graph:
+    """Return the graph with its weights, and what they determine, on the device."""
+    fixed = _fixed(graph)
+    part = Graph.build((), fixed, names=graph.names)
+    weights = [value for value in part.constants if _is_weight(value)]
+    placed = {id(v): placement.place(v, graph.names.get(id(v), "")) for v in weights}
+    if fixed:
+        function = jax.jit(traceable(part, weights, context))
+        computed = function([placed[id(v)] for v in weights], ())
+        placed |= {id(value): array for value, array in zip(fixed, computed)}
+    inside = {id(value) for value in part.values}
+    others = [v.node for v in graph.operations if v.node is not None and id(v) not in inside]
+    needed = {id(i) for node in others for i in node.inputs} | {id(v) for v in fixed}
+
+    def moved(value: Value, inputs: tuple[Value, ...]) -> Value:
+        is_known = id(value) in placed or value.data is not None
+        if id(value) not in needed or not is_known:
+            return renewed(value, inputs)
+        constant = replaced(value, None)
+        constant.data = placed.get(id(value))
+        if constant.data is None and _is_weight(value):
+            constant.data = placement.place(value, graph.names.get(id(value), ""))
+        elif constant.data is None:
+            constant.data = np.asarray(value.data)
+        return constant
+
+    return rewritten(graph, moved)
+
+
+def _is_embedded(graph: Graph) -> bool:
+    """Whether all weights are part of the program: there is but one, and they are not large.
+
+    A weight that is an argument costs about 3 µs per call; larger ones would slow down compiling.
+    """
+    names = {v.node.primitive.name for v in graph.operations if v.node is not None}
+    size: int = sum(value.data.nbytes for value in graph.constants)
+    return not graph.symbols and "dequantize" not in names and size <= _EMBEDDED
+
+
+# --- programs --------------------------------------------------------------------------------
+
+
+def _spec(value: Value) -> Any:
+    kind: Any = dtypes.to_numpy(value.dtype)
+    return jax.ShapeDtypeStruct(value.shape, kind)  # type: ignore[no-untyped-call]
+
+
+def _in_64_bits(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A jitted function that is called with 64-bit types on.
+
+    Compiled ahead, programs refuse int4 arrays for the layouts that JAX itself gave them.
+    """
+
+    def call(*arguments: Any) -> Any:
+        with jax.enable_x64(True):
+            return function(*arguments)
+
+    return call
+
+
+class _Compiled:
+    """The program for one set of sizes; weights are its first arguments."""
+
+    def __init__(
+        self, graph: Graph, context: Context, placement: Placement, is_first: bool
+    ) -> None:
+        weights = [v for v in graph.constants if isinstance(v.data, jax.Array)]
+        self._options = COMPILER_OPTIONS[context.platform]
+        self._specs = [_spec(v) for v in weights], [_spec(v) for v in graph.inputs]
+        self._function = traceable(graph, weights, context)
+        self._inputs = [placement.input(v, graph.names.get(id(v), "")) for v in graph.inputs]
+        self._outputs = [placement.output(i) for i in range(len(graph.outputs))]
+        self._placement = placement
+        self._others: dict[tuple[Any, ...], Any] = {}  # programs for inputs in these layouts
+        if any(v.dtype is dtypes.int4 for v in (*weights, *graph.inputs)):
+            self._call: Any = _in_64_bits(jax.jit(self._function, out_shardings=self._outputs))
+        else:
+            wanted = [placement.weight(v, is_first) for v in weights]
+            self._call = self._built(wanted, self._inputs, self._outputs)
+            (formats, usual), _ = self._call.input_formats
+            for value, layout in zip(weights, formats):
+                value.data = jax.device_put(value.data, layout)
+            self._others[tuple(usual)] = self._call
+        self._weights = [value.data for value in weights]
+
+    def _built(self, weights: Any, inputs: Any, outputs: Any) -> Any:
+        jitted: Any = jax.jit(self._function, in_shardings=(weights, inputs), out_shardings=outputs)
+        return jitted.lower(*self._specs).compile(compiler_options=self._options)
+
+    def __call__(self, inputs: Sequence[Any]) -> Any:
+        """Run on arrays; where they are not in the usual layout, results need not be either."""
+        arrays = self._placement.arrays(inputs, self._inputs)
+        try:
+            return self._placement.run(self._call, self._weights, arrays)
+        except ValueError as problem:
+            if "layouts" not in str(problem):
+                raise
+        formats = tuple(x.format for x in arrays)
+        if formats not in self._others:
+            weights = [x.format for x in self._weights]
+            outputs = [Format(Layout.AUTO, sharding) for sharding in self._outputs]
+            with jax.enable_x64(True):
+                self._others[formats] = self._built(weights, list(formats), outputs)
+        self._call = self._others[formats]
+        return self._placement.run(self._call, self._weights, arrays)
+
+
+class XLAProgram:
+    """A graph on its devices, and programs for the sizes of past calls."""
+
+    def __init__(self, graph: Graph, options: Options) -> None:
+        self._context = Context(options.precision, PLATFORMS[options.device.kind])
+        self._placement = placement(options)
+        self._programs: OrderedDict[tuple[int, ...], _Compiled] = OrderedDict()
+        self._kept = options.shapes_kept
+        self._lock = threading.Lock()
+        try:
+            with jax.enable_x64(True):
+                graph = passes.fold_normalisation(graph)
+                self._graph = prepared(graph, self._context, self._placement)
+                if options.layout is None and _is_embedded(self._graph):
+                    for value in self._graph.constants:
+                        value.data = np.asarray(value.data)
+        except FAILURES as problem:
+            raise failure("place the weights", problem) from problem
+        self._symbols = self._graph.symbols
+        usual = _usual_sizes(self._graph)
+        if all(condition.holds(usual) for condition in graph.conditions):
+            self._only = self._program(usual)
+
+    def __call__(self, inputs: Sequence[Any]) -> list[Any]:
+        check()
+        if self._symbols:
+            program = self._program(bind(self._symbols, [x.shape for x in inputs], inputs))
+        else:
+            program = self._only
+        try:
+            return self._placement.given(program(inputs))
+        except FAILURES as problem:
+            raise failure("run the program", problem) from problem
+
+    def export(self) -> None:
+        """Return nothing: JAX's own form of programs holds pickled objects."""
+
+    def _program(self, sizes: Mapping[str, int]) -> _Compiled:
+        key = tuple(sizes.values())
+        with self._lock:
+            found = self._programs.get(key)
+            if found is None:
+                found = self._programs[key] = self._compiled(sizes)
+                if len(self._programs) > self._kept:
+                    self._programs.popitem(last=False)
+            self._programs.move_to_end(key)
+            return found
+
+    def _compiled(self, sizes: Mapping[str, int]) -> _Compiled:
+        graph = specialise(self._graph, sizes) if self._symbols else self._graph
+        self._placement.check(graph)
+        try:
+            with jax.enable_x64(True):
+                return _Compiled(graph, self._context, self._placement, not self._programs)
+        except FAILURES as problem:
+            raise failure("build the program", problem) from problem
+
+
+def _usual_sizes(graph: Graph) -> dict[str, int]:
+    """Return the opt value of every symbol."""
+    found: dict[str, shapes.Symbol] = {}
+
+    def collect(item: Any) -> None:
+        if isinstance(item, tuple):
+            for member in item:
+                collect(member)
+        else:
+            found.update(shapes.symbols(item))
+
+    for value in (*graph.inputs, *graph.values):
+        collect((value.shape, () if value.node is None else (*value.node.attributes.values(),)))
+    return {name: found[name].optimum if name in found else 1 for name in graph.symbols}
+
+
+class XLAEngine:
+    """XLA through JAX, on CPUs and GPUs."""
+
+    name = "xla"
+
+    def precisions(self, kind: str) -> Sequence[str]:
+        """Return what products may be computed in; only GPUs have tf32."""
+        return _PRECISIONS if kind == "gpu" else [p for p in _PRECISIONS if p != "tf32"]
+
+    def refusals(self, graph: Graph) -> list[Refusal]:
+        """Return the nodes that have no exact form here."""
+        found = []
+        for value in graph.operations:
+            node = value.node
+            check = None if node is None else CHECKS.get(node.primitive.name)
+            if node is None or check is None:
+                continue
+            kinds = [v.dtype.name for v in (*node.inputs, value)]
+            reason = check(kinds, node.attributes, [v.shape for v in (*node.inputs, value)])
+            if reason:
+                found.append(Refusal(node, reason))
+        return found
+
+    def build(self, graph: Graph, options: Options) -> XLAProgram:
+        """Compile a graph for the opt sizes; other sizes are compiled when they are first met."""
+        return XLAProgram(graph, options)
+
+    def fingerprint(self, options: Options) -> str:
+        """Return nothing: no program is exported."""
+        return ""
+
+    def restore(self, graph: Graph, options: Options, exported: Any) -> XLAProgram:
+        """Compile the graph."""
+        return XLAProgram(graph, options)
+
+
+ENGINE = XLAEngine()

@@ -1,0 +1,34 @@
+"""What the rows of the XLA engine share: their form, and the arithmetic that a program may use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from tripy.errors import Source
+
+Array = Any  # a jax.Array, or what stands for one while a program is traced
+DType = Any  # a NumPy dtype
+Attrs = Mapping[str, Any]
+Inputs = Sequence[Array]
+Shape = tuple[int, ...]
+
+
+class Context(NamedTuple):
+    """How the program that a row belongs to is built.
+
+    Attributes:
+        precision: lowest arithmetic allowed inside for float32 products, as in ``tp.compile``.
+        platform: where it runs, in JAX's words: ``cpu`` or ``gpu``.
+        source: the user's line of the node that the row is traced for.
+    """
+
+    precision: str = "float32"
+    platform: str = "cpu"
+    source: Source = ()
+
+
+# Rows get sizes that are known: programs are specialised. They are traced with 64-bit types on.
+Row = Callable[[Context, Inputs, Attrs, Shape, DType], Array]
+# Why a node cannot be computed exactly, None if it can: dtype names, attributes, input shapes.
+Check = Callable[[Sequence[str], Attrs, Sequence[Any]], str | None]
