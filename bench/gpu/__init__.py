@@ -1,0 +1,1 @@
+"""Measurements on GPUs: `python -m bench.gpu` and `python -m bench.gpu.scaling`."""
