@@ -139,6 +139,22 @@ def test_what_depends_on_values_works(gpu: tp.device) -> None:
     assert int(tensor[3]) == 1
 
 
+def test_a_plugin_without_a_lowering_is_refused(gpu: tp.device) -> None:
+    @tp.register_plugin("gpu::twice", infer=lambda x: (x.shape, x.dtype), replace=True)
+    def twice(x: Any) -> Any:
+        return x * 2
+
+    for threshold in (None, 0):
+        with tp.config.override(eager_threshold=threshold):
+            result = tp.plugin("gpu::twice", [on(gpu, [1.0])])
+            with pytest.raises(
+                tp.TripyUnsupportedError, match=r"gpu::twice.*no lowering for 'xla'"
+            ):
+                result.eval()
+    twice.lowering("xla")(lambda x: x + x)
+    assert tp.plugin("gpu::twice", [on(gpu, [1.0])]).tolist() == [2.0]
+
+
 # Executables ------------------------------------------------------------------------------------
 
 

@@ -264,6 +264,14 @@ def test_assertions_only_narrow_types() -> None:
     assert [place for place, node in nodes(ast.Assert) if not narrows(node.test)] == []
 
 
+def test_only_the_engine_knows_jax() -> None:
+    used = {place.split(":")[0] for place, node in nodes(ast.Import) if node.names[0].name == "jax"}
+    froms = nodes(ast.ImportFrom)
+    used |= {place.split(":")[0] for place, node in froms if (node.module or "").startswith("jax")}
+    assert used
+    assert {name for name in used if not name.startswith("engines.xla")} == set()
+
+
 def test_no_bare_except() -> None:
     caught = [(place, node.type) for place, node in nodes(ast.ExceptHandler)]
     bare = [place for place, kind in caught if kind is None]

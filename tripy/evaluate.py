@@ -41,7 +41,7 @@ def evaluate(values: Sequence[Value]) -> None:
     for value in values:
         if value.traced:
             raise _traced_error(value)
-    if len({value.device for value in values}) > 1:
+    if len(values) > 1 and len({value.device for value in values}) > 1:
         for place in {value.device for value in values}:
             evaluate([value for value in values if value.device == place])
         return
@@ -86,11 +86,8 @@ def _is_big(values: Sequence[Value]) -> bool:
 def _interpret(order: list[Value]) -> None:
     """Compute in order. Nodes are cut on the way, so what nobody else holds is freed at once."""
     from tripy.engines.plugin_kernels import forget
-    from tripy.engines.reference import compute
 
-    kind = order[-1].device.kind
-    if kind != "cpu":
-        compute = base.memory(kind).compute
+    compute = base.interpreter(order[-1].device.kind)
     order.reverse()
     try:
         with np.errstate(all="ignore"):

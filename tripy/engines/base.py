@@ -122,10 +122,6 @@ class Memory(Protocol):
         """Wait until an array is computed."""
         ...
 
-    def compute(self, value: Value) -> None:
-        """Compute one value whose inputs are known, and keep the result in it."""
-        ...
-
     def synchronize(self, place: device) -> None:
         """Wait until all work that is queued on a device is done."""
         ...
@@ -177,6 +173,7 @@ NAMES = tuple(_ENTRIES)
 
 
 _MEMORY = {"gpu": "tripy.engines.xla_memory"}
+_INTERPRETERS = {"cpu": "tripy.engines.reference", "gpu": "tripy.engines.xla_eager"}
 _GPU_PACKAGES = ("jax_cuda13_plugin", "jax_cuda12_plugin")
 
 
@@ -184,6 +181,13 @@ def memory(kind: str) -> Memory:
     """Return what owns the memory of a kind of device other than the host."""
     owner: Memory = importlib.import_module(_MEMORY[kind])
     return owner
+
+
+@functools.cache
+def interpreter(kind: str) -> Callable[[Value], None]:
+    """Return what computes one value whose inputs are known, on a kind of device."""
+    function: Callable[[Value], None] = importlib.import_module(_INTERPRETERS[kind]).compute
+    return function
 
 
 def put(data: Any, place: device) -> Any:

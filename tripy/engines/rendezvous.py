@@ -144,7 +144,7 @@ def _listening(group: Group) -> socket.socket:
 def _welcome(group: Group, came: dict[int, socket.socket], link: socket.socket) -> None:
     """Note who came; strangers are ignored, and a wrong number is answered."""
     words = _line(link, time.monotonic() + _PATIENCE).split()
-    if len(words) != 3 or words[0] != _GREETING:
+    if len(words) != 3 or words[0] != _GREETING or not all(map(str.isdecimal, words[1:])):
         return
     number, count = int(words[1]), int(words[2])
     if count != group.size:

@@ -14,7 +14,7 @@ from jax.experimental.layout import Format, Layout
 from tripy import dtypes, errors, passes, shapes
 from tripy.engines.base import Options, Refusal
 from tripy.engines.xla_memory import FAILURES, PLATFORMS, check, failure
-from tripy.engines.xla_ops import CHECKS, ROWS
+from tripy.engines.xla_ops import ROWS, refusal
 from tripy.engines.xla_place import Placement, placement
 from tripy.engines.xla_types import Context
 from tripy.graph import Graph, Node, Value, bind, renewed, replaced, rewritten, specialise
@@ -186,11 +186,12 @@ class _Compiled:
         except ValueError as problem:
             if "layouts" not in str(problem):
                 raise
-        formats = tuple(x.format for x in arrays)
-        if formats not in self._others:
-            weights = [x.format for x in self._weights]
-            outputs = [Format(Layout.AUTO, sharding) for sharding in self._outputs]
-            with jax.enable_x64(True):
+        with jax.enable_x64(True):
+            arrays = jax.device_put(list(arrays), self._inputs)
+            formats = tuple(x.format for x in arrays)
+            if formats not in self._others:
+                weights = [x.format for x in self._weights]
+                outputs = [Format(Layout.AUTO, sharding) for sharding in self._outputs]
                 self._others[formats] = self._built(weights, list(formats), outputs)
         self._call = self._others[formats]
         return self._placement.run(self._call, self._weights, arrays)
@@ -281,17 +282,8 @@ class XLAEngine:
 
     def refusals(self, graph: Graph) -> list[Refusal]:
         """Return the nodes that have no exact form here."""
-        found = []
-        for value in graph.operations:
-            node = value.node
-            check = None if node is None else CHECKS.get(node.primitive.name)
-            if node is None or check is None:
-                continue
-            kinds = [v.dtype.name for v in (*node.inputs, value)]
-            reason = check(kinds, node.attributes, [v.shape for v in (*node.inputs, value)])
-            if reason:
-                found.append(Refusal(node, reason))
-        return found
+        found = [refusal(v.node) for v in graph.operations if v.node is not None]
+        return [refused for refused in found if refused is not None]
 
     def build(self, graph: Graph, options: Options) -> XLAProgram:
         """Compile a graph for the opt sizes; other sizes are compiled when they are first met."""

@@ -11,9 +11,8 @@ os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # read when JAX
 import jax
 import numpy as np
 
-from tripy import dtypes, errors
+from tripy import errors
 from tripy.devices import device
-from tripy.graph import Value
 from tripy.source import hide
 
 hide(os.path.dirname(jax.__file__))
@@ -113,43 +112,6 @@ def synchronize(place: device) -> None:
     """Wait for all work queued on a device: work that is queued now comes last."""
     program, one = _marker(place)
     program(one).block_until_ready()
-
-
-# --- eager work --------------------------------------------------------------------------------
-
-
-@functools.lru_cache(maxsize=4096)
-def _operation(kind: Any, attributes: Any, shape: Any, result: Any, platform: str) -> Any:
-    """Return the jitted function of a kind of node."""
-    from tripy.engines.xla_ops import ROWS
-    from tripy.engines.xla_types import Context
-
-    row, numpy = ROWS[kind], dtypes.to_numpy(result)
-    return jax.jit(lambda *x: row(Context(platform=platform), x, dict(attributes), shape, numpy))
-
-
-def compute(value: Value) -> None:
-    """Compute one value whose inputs are known, on its device; the result is kept in it."""
-    from tripy.engines.reference import VALUE_CHECKS, check_values
-
-    node = value.node
-    if value.data is not None or node is None:
-        return
-    for source in node.inputs:
-        if isinstance(source.data, np.ndarray):
-            source.data = put(source.data, value.device)
-    if node.primitive.name in VALUE_CHECKS:
-        check_values(node, [np.asarray(i.data) for i in node.inputs[1:2]])
-    attributes = tuple(node.attributes.items())
-    platform = PLATFORMS[value.device.kind]
-    try:
-        function = _operation(node.primitive.name, attributes, node.shape, node.dtype, platform)
-        with jax.enable_x64(True), jax.default_device(device_of(value.device)):
-            value.settle(function(*(i.data for i in node.inputs)))
-    except errors.TripyException:
-        raise
-    except FAILURES as problem:
-        raise failure(f"compute {node.label}", problem, node.source) from problem
 
 
 # --- failures ----------------------------------------------------------------------------------

@@ -18,10 +18,12 @@ from tripy.engines import (
     xla_resize,
     xla_window,
 )
+from tripy.engines.base import Refusal
 from tripy.engines.window_kernels import WIDE
 from tripy.engines.xla_cast import BFLOAT16, FLOAT16, FLOAT32, FLOATS, cast
 from tripy.engines.xla_elementwise import stretched, unpacked, wide
 from tripy.engines.xla_types import Array, Attrs, Check, Context, DType, Inputs, Row, Shape
+from tripy.graph import Node
 
 __all__ = ["CHECKS", "ROWS"]
 
@@ -212,3 +214,14 @@ ROWS: dict[str, Row] = {
     **{name: row for family in FAMILIES for name, row in family.ROWS.items()},
 }
 CHECKS: dict[str, Check] = {**xla_plugin.CHECKS}
+
+
+def refusal(node: Node) -> Refusal | None:
+    """Return why a node has no exact form here; None where it has one."""
+    check = CHECKS.get(node.primitive.name)
+    if check is None:
+        return None
+    kinds = [*(value.dtype.name for value in node.inputs), node.dtype.name]
+    sizes = [*(value.shape for value in node.inputs), node.shape]
+    reason = check(kinds, node.attributes, sizes)
+    return None if reason is None else Refusal(node, reason)

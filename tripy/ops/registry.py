@@ -34,15 +34,17 @@ def apply(name: str, *inputs: Tensor, **attributes: Any) -> Tensor:
         raise _too_many_dims(len(result[1]))
     source = errors.capture()
     node = Node(record, values, attributes, result, source)
-    traced = False
+    place = values[0].device if values else CPU
+    traced = is_mixed = False
     for value in values:
         value.uses += 1
         if value.traced:
             traced = True
+        if value.device is not place:
+            is_mixed = True
     if not traced and shapes.Dim in map(type, result[1]):
         traced = True  # the sizes depend on inputs, even if the elements do not
-    place = values[0].device if values else CPU
-    if not all(value.device is place for value in values):
+    if is_mixed:
         place = common_device(values)
         if not traced:
             node.inputs = tuple([moved(value, place) for value in values])
