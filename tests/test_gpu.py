@@ -323,8 +323,11 @@ def test_arrays_with_channels_last_in_memory_are_taken_as_they_are(
     )
     last = torch.from_numpy(data).to(memory_format=torch.channels_last)
     there = tp.Tensor(last.cuda()) if torch.cuda.is_available() else strided(gpu, last)
-    for x in (data, there, on(gpu, data), there):
-        assert np.allclose(exe(x).numpy(), exe(data).numpy(), rtol=1e-5)
+    for x, is_last in ((data, False), (there, True), (on(gpu, data), False), (there, True)):
+        result = exe(x)
+        assert np.allclose(result.numpy(), exe(data).numpy(), rtol=1e-5)
+        back = torch.from_dlpack(result)
+        assert back.is_contiguous(memory_format=torch.channels_last) == is_last
     assert np.array_equal(tp.relu(there).numpy(), np.maximum(data, 0))
 
 

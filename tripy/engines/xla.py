@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.experimental.layout import Format, Layout
+from jax.experimental.layout import Format
 
 from tripy import dtypes, errors, passes, shapes
 from tripy.engines.base import Options, Refusal
@@ -162,6 +162,7 @@ class _Compiled:
         self._inputs = [placement.input(v, graph.names.get(id(v), "")) for v in graph.inputs]
         self._outputs = [placement.output(i) for i in range(len(graph.outputs))]
         self._placement = placement
+        self._ranks = [len(value.shape) for value in graph.outputs]
         self._others: dict[tuple[Any, ...], Any] = {}  # programs for inputs in these layouts
         if any(v.dtype is dtypes.int4 for v in (*weights, *graph.inputs)):
             self._call: Any = _in_64_bits(jax.jit(self._function, out_shardings=self._outputs))
@@ -179,7 +180,7 @@ class _Compiled:
         return jitted.lower(*self._specs).compile(compiler_options=self._options)
 
     def __call__(self, inputs: Sequence[Any]) -> Any:
-        """Run on arrays; where they are not in the usual layout, results need not be either."""
+        """Run on arrays; results lie in memory as the inputs of their rank do."""
         arrays = self._placement.arrays(inputs, self._inputs)
         try:
             return self._placement.run(self._call, self._weights, arrays)
@@ -191,7 +192,11 @@ class _Compiled:
             formats = tuple(x.format for x in arrays)
             if formats not in self._others:
                 weights = [x.format for x in self._weights]
-                outputs = [Format(Layout.AUTO, sharding) for sharding in self._outputs]
+                layouts = {x.ndim: x.format.layout for x in reversed(arrays)}
+                outputs = [
+                    Format(layouts[rank], at) if rank in layouts else at
+                    for rank, at in zip(self._ranks, self._outputs)
+                ]
                 self._others[formats] = self._built(weights, list(formats), outputs)
         self._call = self._others[formats]
         return self._placement.run(self._call, self._weights, arrays)
