@@ -196,7 +196,8 @@ def _matmul(ctx: Context, inputs: Inputs, attrs: Attrs, shape: Shape, dtype: DTy
         lhs, rhs = (cast(x, NARROWER.get(ctx.precision, dtype)) for x in inputs)
     exact = dtype == FLOAT32 and ctx.precision == "float32"
     precision = lax.Precision.HIGHEST if exact else lax.Precision.DEFAULT
-    kind = WIDE.get(dtype, dtype)
+    # cuBLAS adds halves up in float32 and rounds once; a bias is fused only into such results.
+    kind = dtype if ctx.platform == "gpu" else WIDE.get(dtype, dtype)
     product = jnp.matmul(lhs, rhs, precision=precision, preferred_element_type=kind)
     return cast(product, dtype)
 
