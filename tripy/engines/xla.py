@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -12,7 +13,7 @@ import numpy as np
 from jax.experimental.layout import Format
 
 from tripy import dtypes, errors, passes, shapes
-from tripy.engines.base import Options, Refusal
+from tripy.engines.base import Kernel, Options, Refusal
 from tripy.engines.xla_memory import FAILURES, PLATFORMS, check, failure
 from tripy.engines.xla_ops import ROWS, refusal
 from tripy.engines.xla_place import Placement, placement
@@ -38,7 +39,7 @@ def run_node(node: Node, inputs: Sequence[Any], context: Context) -> Any:
     row = ROWS[node.primitive.name]
     kind: Any = dtypes.to_numpy(node.dtype)
     try:
-        with jax.named_scope(node.label):
+        with jax.named_scope(context.scopes.get(id(node.source), node.label)):
             context = context._replace(source=node.source)
             return row(context, inputs, node.attributes, node.shape, kind)  # type: ignore[arg-type]
     except errors.TripyException:
@@ -179,6 +180,11 @@ class _Compiled:
         jitted: Any = jax.jit(self._function, in_shardings=(weights, inputs), out_shardings=outputs)
         return jitted.lower(*self._specs).compile(compiler_options=self._options)
 
+    def text(self) -> str:
+        """Return the program that ran last, as XLA prints it."""
+        compiled: str = self._call.as_text()
+        return compiled
+
     def __call__(self, inputs: Sequence[Any]) -> Any:
         """Run on arrays; results lie in memory as the inputs of their rank do."""
         arrays = self._placement.arrays(inputs, self._inputs)
@@ -205,8 +211,11 @@ class _Compiled:
 class XLAProgram:
     """A graph on its devices, and programs for the sizes of past calls."""
 
-    def __init__(self, graph: Graph, options: Options) -> None:
-        self._context = Context(options.precision, PLATFORMS[options.device.kind])
+    def __init__(
+        self, graph: Graph, options: Options, scopes: Mapping[int, str] = MappingProxyType({})
+    ) -> None:
+        platform = PLATFORMS[options.device.kind]
+        self._context = Context(options.precision, platform, scopes=scopes)
         self._placement = placement(options)
         self._programs: OrderedDict[tuple[int, ...], _Compiled] = OrderedDict()
         self._kept = options.shapes_kept
@@ -235,6 +244,11 @@ class XLAProgram:
             return self._placement.given(program(inputs))
         except FAILURES as problem:
             raise failure("run the program", problem) from problem
+
+    def text(self, inputs: Sequence[Any]) -> str:
+        """Return the compiled program that runs on inputs, as XLA prints it."""
+        sizes = bind(self._symbols, [x.shape for x in inputs], inputs)
+        return self._program(sizes).text()
 
     def export(self) -> None:
         """Return nothing: JAX's own form of programs holds pickled objects."""
@@ -289,6 +303,14 @@ class XLAEngine:
         """Return the nodes that have no exact form here."""
         found = [refusal(v.node) for v in graph.operations if v.node is not None]
         return [refused for refused in found if refused is not None]
+
+    def profile(
+        self, graph: Graph, options: Options, inputs: Sequence[Any], repeat: int
+    ) -> list[Kernel]:
+        """Trace calls of a program of its own."""
+        from tripy.engines.xla_profile import measure
+
+        return measure(graph, options, inputs, repeat)
 
     def build(self, graph: Graph, options: Options) -> XLAProgram:
         """Compile a graph for the opt sizes; other sizes are compiled when they are first met."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from tripy.errors import Source
@@ -21,11 +22,13 @@ class Context(NamedTuple):
         precision: lowest arithmetic allowed inside for float32 products, as in ``tp.compile``.
         platform: where it runs, in JAX's words: ``cpu`` or ``gpu``.
         source: the user's line of the node that the row is traced for.
+        scopes: names of nodes in the compiled program, by ``id`` of their source.
     """
 
     precision: str = "float32"
     platform: str = "cpu"
     source: Source = ()
+    scopes: Mapping[int, str] = MappingProxyType({})
 
 
 # Rows get sizes that are known: programs are specialised. They are traced with 64-bit types on.
