@@ -17,9 +17,9 @@ from .tables import ROWS
 
 #: Public names that are no operations.
 _OTHERS = """
-floating integer dtype device devices types onnx random config logger __version__ compile Executable
-InputInfo DimensionInputInfo Bounds NamedDimension Tensor DimensionSize Module Parameter Stream
-default_stream register_plugin load_safetensors save_safetensors
+floating integer dtype device devices types onnx random distributed config logger __version__
+compile Executable InputInfo DimensionInputInfo Bounds NamedDimension Tensor DimensionSize
+Module Parameter Stream default_stream register_plugin load_safetensors save_safetensors
 """
 NO_OPERATIONS = {*DTYPES, *_OTHERS.split(), *(n for n in tp.__all__ if n.startswith("Tripy"))}
 #: What the fast subset runs: each operation in the main dtypes, interpreted and compiled.
