@@ -167,6 +167,7 @@ def test_commands() -> None:
     info = run("info")
     assert info.stdout.startswith(f"tripy {tp.__version__}, Python ")
     assert "engine openvino: installed" in info.stdout
+    assert ("gpu:0" in info.stdout) != ("no gpu: " in info.stdout)
     assert run("--help").stdout.startswith("usage: python -m tripy <command>")
     assert [run(*a).returncode for a in (["info"], ["--help"], [], ["dance"])] == [0, 0, 0, 2]
 

@@ -16,12 +16,15 @@ def _info(arguments: Sequence[str]) -> int:
     import numpy as np
 
     import tripy
+    from tripy.devices import PROBES
     from tripy.engines import base
 
     print(f"tripy {tripy.__version__}, Python {sys.version.split()[0]}, NumPy {np.__version__}")
     for name in base.NAMES:
         print(f"  engine {name}: {'installed' if base.is_installed(name) else 'not installed'}")
     print("  devices:", ", ".join(map(str, tripy.devices())))
+    if not tripy.devices("gpu"):
+        print("  no gpu:", PROBES["gpu"]()[1])
     return 0
 
 
