@@ -355,3 +355,41 @@ def test_a_forked_process_is_told_so() -> None:
     pytest.importorskip("jax")
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", FORKED], check=False)
     assert done.returncode == 0
+
+
+# Rewrites for GPUs, which XLA's CPU programs compute too ------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [tp.float16, tp.bfloat16], ids=str)
+def test_float32_products_of_halves_take_the_halves(kind: tp.dtype, rng: Rng) -> None:
+    """The weights of an attention are divided into halves that lose nothing of float32."""
+    pytest.importorskip("jax")
+    from tripy import passes
+    from tripy.engines.xla import XLAProgram
+
+    def attend(q: tp.Tensor, k: tp.Tensor, v: tp.Tensor) -> tp.Tensor:
+        q, k, v = (tp.cast(x, tp.float32) for x in (q, k, v))
+        return tp.softmax((q * 0.3) @ tp.transpose(k, 1, 2), 2) @ v
+
+    exe = tp.compile(attend, args=[tp.InputInfo((2, 40, 8), kind)] * 3, engine="xla")
+    graph = passes.halve_products(exe._plan.graph)
+    products = [v.node for v in graph.operations if v.node and v.node.primitive.name == "matmul"]
+    assert {i.dtype for node in products for i in node.inputs} == {kind}
+    assert {node.dtype for node in products} == {tp.float32}
+    arrays = [tp.cast(tp.Tensor(numbers(rng, 2, 40, 8)), kind).numpy() for _ in range(3)]
+    q, k, v = (array.astype(np.float64) for array in arrays)
+    scores = np.exp(q * 0.3 @ k.transpose(0, 2, 1))
+    expected = scores / scores.sum(2, keepdims=True) @ v
+    (result,) = XLAProgram(graph, exe._options)(arrays)
+    assert np.abs(result - expected).max() < 2e-6 * np.abs(expected).max()
+
+
+def test_other_float32_products_stay(rng: Rng) -> None:
+    """What is no softmax may be beyond the range of float16."""
+    pytest.importorskip("jax")
+    from tripy import passes
+
+    args = [tp.InputInfo((4, 4), tp.float32), tp.InputInfo((4, 4), tp.float16)]
+    exe = tp.compile(lambda x, y: x @ tp.cast(y, tp.float32), args=args, engine="xla")
+    graph = passes.halve_products(exe._plan.graph)
+    assert str(graph) == str(exe._plan.graph)

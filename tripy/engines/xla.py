@@ -223,6 +223,8 @@ class XLAProgram:
         try:
             with jax.enable_x64(True):
                 graph = passes.fold_normalisation(graph)
+                if platform == "gpu":
+                    graph = passes.halve_products(graph)
                 self._graph = prepared(graph, self._context, self._placement)
                 if options.layout is None and _is_embedded(self._graph):
                     for value in self._graph.constants:

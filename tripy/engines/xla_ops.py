@@ -192,9 +192,10 @@ NARROWER = {"float16": FLOAT16, "bfloat16": BFLOAT16}
 
 def _matmul(ctx: Context, inputs: Inputs, attrs: Attrs, shape: Shape, dtype: DType) -> Array:
     lhs, rhs = inputs
-    if dtype == FLOAT32:
+    is_float32 = lhs.dtype == FLOAT32  # halves may have float32 products: see passes.py
+    if is_float32:
         lhs, rhs = (cast(x, NARROWER.get(ctx.precision, dtype)) for x in inputs)
-    exact = dtype == FLOAT32 and ctx.precision == "float32"
+    exact = is_float32 and ctx.precision == "float32"
     precision = lax.Precision.HIGHEST if exact else lax.Precision.DEFAULT
     # cuBLAS adds halves up in float32 and rounds once; a bias is fused only into such results.
     kind = dtype if ctx.platform == "gpu" else WIDE.get(dtype, dtype)
