@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+
 from bench.harness import Samples
 
 from .cases import Case
@@ -26,7 +28,9 @@ def say(text: str) -> None:
 def summary(samples: Samples) -> dict[str, Any]:
     low, high = samples.spread
     seconds = [float(f"{value:.6g}") for value in samples.seconds]
-    return {"median": samples.median, "p10": low, "p90": high, "seconds": seconds}
+    cores = float(np.median(samples.cores))
+    busy = {} if np.isnan(cores) else {"busy_cores": round(cores, 2)}
+    return {"median": samples.median, "p10": low, "p90": high, **busy, "seconds": seconds}
 
 
 def failure(problem: BaseException) -> str:

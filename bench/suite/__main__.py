@@ -4,6 +4,10 @@ Every contestant computes the same convolution or network from the same weights 
 number of threads; its result is compared with torch's in float64 (the first, the middle and the
 last sample of a batch). They are sampled in turn. Rows are written as they come; a run with the
 same --json goes on where the last one ended.
+
+XLA's pools take their size from PJRT_NPROC, which is set before JAX starts. torch's threads spin at
+every barrier: on a machine that others use too, it then takes up to a thousand times as long.
+--passive (always with --quick) lets them sleep, which costs microseconds per operation of torch.
 """
 
 from __future__ import annotations
@@ -55,6 +59,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     add(
         "--budget", type=float, default=7200, help="seconds after which no row starts (%(default)s)"
     )
+    add("--patience", type=float, default=0, help="seconds to wait for a quiet machine, a round")
+    add("--passive", action="store_true", help="threads of OpenMP sleep while they wait")
     add("--call-limit", type=float, default=10, help="seconds that a call may take (%(default)s)")
     add("--compile-limit", type=float, default=120, help="of torch.compile, a case (%(default)s)")
     add("--compile-budget", type=float, default=2400, help="of torch.compile, all (%(default)s)")
@@ -66,8 +72,10 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     return options
 
 
-def prepare(threads: int, folder: str) -> None:
+def prepare(threads: int, folder: str, passive: bool) -> None:
     """What must be set before numpy, torch and JAX are imported."""
+    if passive:
+        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
     os.environ["JAX_PLATFORMS"] = "cpu"
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder
     pools = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "PJRT_NPROC")
@@ -93,6 +101,7 @@ class Run:
             exporter=options.onnx,
             rounds=2 if options.quick else options.rounds,
             seconds=options.seconds,
+            patience=0 if options.quick else options.patience,
             call_limit=options.call_limit,
             compile_time=CompileTime(options.compile_limit, options.compile_budget),
         )
@@ -158,7 +167,7 @@ def _machine(threads: int) -> dict[str, Any]:
 def main(arguments: list[str]) -> int:
     options = parse(arguments)
     with tempfile.TemporaryDirectory(prefix="inductor") as folder:
-        prepare(options.threads, folder)
+        prepare(options.threads, folder, options.passive or options.quick)
         run = Run(options, shlex.join(["python", "-m", "bench.suite", *arguments]))
         run.measure()
         print(run.report.text())

@@ -42,6 +42,7 @@ class Settings:
     Attributes:
         exporter: who writes the ONNX model for OpenVINO and ONNX Runtime.
         seconds: for the samples of one case, about.
+        patience: seconds to wait, before every round, for a machine that nobody else uses.
         call_limit: seconds that one call may take.
         layouts: JAX's faster layout of a network, once it is known.
     """
@@ -52,6 +53,7 @@ class Settings:
     exporter: str
     rounds: int
     seconds: float
+    patience: float
     call_limit: float
     compile_time: CompileTime
     layouts: dict[tuple[str, str], str] = field(default_factory=dict)

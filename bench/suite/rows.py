@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from bench.harness import Samples, interleave, loop
@@ -23,16 +24,15 @@ def _waited(contestant: Contestant) -> Callable[[], Any]:
     return lambda: wait(call())
 
 
-def measure(
-    contestants: Mapping[str, Contestant], rounds: int, seconds: float
-) -> Mapping[str, Samples]:
+def measure(contestants: Mapping[str, Contestant], settings: Settings) -> Mapping[str, Samples]:
     """Interleaved samples, in fewer rounds where the rounds would take long."""
     samplers = {name: loop(_waited(contestant)) for name, contestant in contestants.items()}
     start = time.perf_counter()
     for sample in samplers.values():
         sample()
-    possible = int(seconds / (time.perf_counter() - start))
-    return interleave(samplers, min(rounds, max(LEAST_ROUNDS, possible)))
+    possible = int(settings.seconds / (time.perf_counter() - start))
+    rounds = min(settings.rounds, max(LEAST_ROUNDS, possible))
+    return interleave(samplers, rounds, settings.patience)
 
 
 def row_of(group: str, case: Case, settings: Settings) -> Row:
@@ -41,7 +41,7 @@ def row_of(group: str, case: Case, settings: Settings) -> Row:
     entries = contest(
         builders(case, settings),
         case,
-        lambda found: measure(found, settings.rounds, settings.seconds),
+        partial(measure, settings=settings),
     )
     row: Row = {"group": group, "key": case.key, "name": case.name, "shape": case.shape}
     row |= {"arithmetic": case.arithmetic, "flops": case.plan.flops, "contestants": entries}
