@@ -26,6 +26,8 @@ EXPLANATION = """\
 Medians in ms with the 10th and the 90th percentile of samples taken in turn; ratios are those of
 tripy's median to another one, below 1 is faster. All are given the same weights, input and number
 of threads. OpenVINO and ONNX Runtime read one ONNX model; JAX is the faster of its two layouts.
+torch with channels_last, and JAX where that is faster, take inputs and give results with the
+channels last in memory; all others take and give them first, and pay for what they rearrange.
 Compile seconds go from the module, or the ONNX model, to the first result."""
 
 
