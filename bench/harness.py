@@ -116,6 +116,16 @@ def check(contestants: Iterable[Contestant], expected: Array, limit: float) -> d
     return errors
 
 
+def openvino_settings(threads: int, precision: str = "f32") -> dict[str, Any]:
+    """OpenVINO's runtime as all benchmarks use it directly: lowest latency, threads not pinned."""
+    return {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": precision,
+        "INFERENCE_NUM_THREADS": threads,
+        "ENABLE_CPU_PINNING": False,
+    }
+
+
 class Stopwatch:
     """Wall time and processor time of a `with` block."""
 

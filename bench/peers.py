@@ -9,7 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import openvino as ov
-from harness import Array, Contestant
+from harness import Array, Contestant, openvino_settings
 from models import Weights, stages
 from numpy.lib.stride_tricks import sliding_window_view
 from openvino import opset15 as op
@@ -212,12 +212,7 @@ class OpenVINO:
 
     def __init__(self, threads: int) -> None:
         self.core = ov.Core()
-        self.settings = {
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": "f32",
-            "INFERENCE_NUM_THREADS": threads,
-            "ENABLE_CPU_PINNING": False,
-        }
+        self.settings = openvino_settings(threads)
 
     def compile(self, model: ov.Model) -> Any:
         return self.core.compile_model(model, "CPU", self.settings)

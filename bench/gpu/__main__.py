@@ -69,7 +69,10 @@ class Run:
     """One run: its settings, its report and its time."""
 
     def __init__(self, options: argparse.Namespace, command: str) -> None:
-        from . import in_torch, in_tripy, report, rows
+        from bench.nets import in_torch, in_tripy
+        from bench.nets.contests import CompileTime
+
+        from . import report, rows
 
         in_torch.prepare(options.tf32)
         in_tripy.prepare()
@@ -82,7 +85,7 @@ class Run:
             torch_compile=not options.no_torch_compile,
             freezing=options.freezing,
             tf32=options.tf32,
-            compile_limit=options.compile_limit,
+            compile_time=CompileTime(options.compile_limit, 0.0),
         )
         record: dict[str, Any] = {"machine": report.machine(options.device), "command": command}
         self.record = record
@@ -104,7 +107,7 @@ class Run:
         self.report.write()
 
     def add(self, row: dict[str, Any]) -> None:
-        from .rows import is_wrong
+        from bench.nets.store import is_wrong
 
         self.failed |= is_wrong(row)
         self.report.add(row)
@@ -118,7 +121,7 @@ class Run:
                 self.add(row)
             return
         end = self.left - self.left / (later + 1)
-        self.settings.compile_left = self.options.compile_share * (self.left - end)
+        self.settings.compile_time.left = self.options.compile_share * (self.left - end)
         self._cases(name, end)
 
     def _cases(self, name: str, end: float) -> None:

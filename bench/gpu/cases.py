@@ -2,92 +2,14 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, NamedTuple
 
-import numpy as np
-
-from . import plans
-from .networks import BATCHES, NETWORKS, QUICK_BATCHES
-from .plans import Architecture, Array, Plan, Shape
+from bench.nets.cases import Case, Conv, network_case, transposed
+from bench.nets.networks import MOBILENET_V2, RESNET50, UNET, VIT_SMALL
 
 DTYPES = ("float16", "float32")
-# Relative errors: TF32 arithmetic is at 3e-4 for one product.
-CONV_LIMITS = {"float16": 2e-3, "float32": 5e-5, "tf32": 2e-3}
-NETWORK_LIMITS = {"float16": 2e-2, "float32": 2e-4, "tf32": 2e-2}
-
-
-@dataclass(frozen=True)
-class Case:
-    """A network, the shape of its input, and the arithmetic: float16, float32 or tf32."""
-
-    name: str
-    architecture: Architecture
-    shape: Shape
-    arithmetic: str
-    limit: float
-    kind: str = ""  # of forms to compare
-
-    @property
-    def key(self) -> str:
-        return f"{self.name}, {self.arithmetic}, {'x'.join(map(str, self.shape))}"
-
-    @property
-    def dtype(self) -> str:
-        return "float16" if self.arithmetic == "float16" else "float32"
-
-    @cached_property
-    def plan(self) -> Plan:
-        return plans.plan(self.architecture, self.shape)
-
-    @cached_property
-    def weights(self) -> dict[str, dict[str, Array]]:
-        return plans.weights(self.plan, self.dtype, zlib.crc32(self.key.encode()))
-
-    @cached_property
-    def x(self) -> Array:
-        generator = np.random.default_rng(zlib.crc32(b"input" + self.key.encode()))
-        return generator.standard_normal(self.shape, np.float32).astype(self.dtype)
-
-    @property
-    def checked_rows(self) -> list[int]:
-        """The samples of a batch whose results are compared."""
-        batch = self.shape[0]
-        return sorted({0, batch // 2, batch - 1})
-
-    @cached_property
-    def expected(self) -> Array:
-        """What torch computes on the CPU, from the weights and inputs as rounded."""
-        from . import in_torch  # not for those who compare with something else
-
-        return in_torch.reference(self, self.x[self.checked_rows])
-
-
-class Conv(NamedTuple):
-    """One convolution of the grid."""
-
-    name: str
-    shape: Shape
-    channels: int
-    kernel: int | tuple[int, ...]
-    options: dict[str, Any]
-    method: str = "conv"
-
-    def architecture(self, f: Any, x: Any) -> Any:
-        options = {"bias": True, **self.options}
-        return getattr(f, self.method)("conv", x, self.channels, self.kernel, **options)
-
-    def case(self, arithmetic: str) -> Case:
-        limit = CONV_LIMITS[arithmetic]
-        return Case(self.name, self.architecture, self.shape, arithmetic, limit)
-
-
-def transposed(name: str, shape: Shape, channels: int, kernel: int, **options: int) -> Conv:
-    return Conv(name, shape, channels, kernel, options, "conv_transpose")
-
+NETWORKS = (RESNET50, VIT_SMALL, MOBILENET_V2, UNET)
+BATCHES, QUICK_BATCHES = (32, 1), (2, 1)
 
 # Large enough for the GPU to take longer than a call takes the host, but for batch 1.
 GRID = (
@@ -137,7 +59,4 @@ def network_cases(quick: bool, tf32: bool) -> Iterator[Case]:
     for batch in QUICK_BATCHES if quick else BATCHES:
         for arithmetic in arithmetics(tf32):
             for network in NETWORKS:
-                architecture = network.quick if quick else network.full
-                shape = (batch, *(network.quick_image if quick else network.image))
-                limit = NETWORK_LIMITS[arithmetic]
-                yield Case(network.name, architecture, shape, arithmetic, limit)
+                yield network_case(network, batch, arithmetic, quick)

@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from .cases import Case, Conv, arithmetics, transposed
+from bench.nets.cases import Case, Conv, transposed
+
+from .cases import arithmetics
 
 TRANSPOSED = "transposed"
 # Kind of convolution -> the function beside `_direct` that can compute it.

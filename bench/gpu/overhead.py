@@ -13,11 +13,12 @@ import torch
 
 import tripy as tp
 from bench.harness import interleave
+from bench.nets import in_jax
+from bench.nets.contests import failure, say, summary
+from bench.nets.store import OURS, Row
+from bench.nets.timing import Contestant, host_sampler, relative_error
 
-from . import in_jax
-from .report import OURS, Row
-from .rows import Builders, Settings, failure, say, summary
-from .timing import Contestant, host_sampler, relative_error
+from .rows import Builders, Settings
 
 CALLS, QUICK_CALLS = 1000, 20
 GOAL = 20e-6

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 import torch
 
-from . import in_jax
-from .timing import Contestant, measure
+from bench.nets import in_jax
+from bench.nets.timing import Contestant, measure
 
 SIZE, QUICK_SIZE = 8192, 128
 COPY_BYTES, QUICK_COPY_BYTES = 512 << 20, 1 << 16

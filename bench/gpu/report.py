@@ -1,20 +1,29 @@
-"""Rows as JSON and as Markdown; a file that exists is added to, and written after every row."""
+"""The page of the measurements on GPUs."""
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bench import harness
-
-OURS = "tripy"
-Row = dict[str, Any]
-DASH = "–"
+from bench.nets.store import (
+    DASH,
+    OURS,
+    Row,
+    Run,
+    Store,
+    best_peer,
+    compile_text,
+    groups,
+    milliseconds,
+    names,
+    notes,
+    table,
+)
 
 
 def driver() -> str:
@@ -47,53 +56,17 @@ def machine(device: str) -> dict[str, Any]:
     }
 
 
-class Report:
-    """The rows of one or several runs."""
+class Report(Store):
+    """The rows of one or several runs, and the peaks that runs found."""
 
     def __init__(self, path: Path | None, markdown: Path | None, run: dict[str, Any]) -> None:
-        self.path, self.markdown = path, markdown
-        stored = json.loads(path.read_text()) if path and path.exists() else {}
-        self.runs: list[dict[str, Any]] = [*stored.get("runs", []), run]
-        self.rows: list[Row] = stored.get("rows", [])
-        self.added = 0
-
-    def has(self, group: str, key: str) -> bool:
-        return any((row["group"], row["key"]) == (group, key) for row in self.rows)
+        super().__init__(path, markdown, run, page)
 
     def peaks(self) -> Mapping[str, float]:
         """The highest rates of this run, or of an earlier one."""
         runs = [run for run in self.runs if run.get("peaks")]
         found = runs[-1]["peaks"] if runs else {}
         return {name: max(rates.values()) for name, rates in found.items()}
-
-    def add(self, row: Row) -> None:
-        """Add a row, or replace an older one of the same case."""
-        same = (row["group"], row["key"])
-        self.rows = [old for old in self.rows if (old["group"], old["key"]) != same]
-        self.rows.append(row | {"run": len(self.runs) - 1})
-        self.added += 1
-        self.write()
-
-    def write(self) -> None:
-        if self.path:
-            record = {"runs": self.runs, "rows": self.rows}
-            _replace(self.path, json.dumps(record, indent=1))
-        if self.markdown:
-            _replace(self.markdown, self.text())
-
-    def text(self) -> str:
-        groups = dict.fromkeys(row["group"] for row in self.rows)
-        parts = [_header(i, run) for i, run in enumerate(self.runs)]
-        parts += [_group(group, [r for r in self.rows if r["group"] == group]) for group in groups]
-        return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write a whole file, so that one that is read is never half written."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".part")
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(path)
 
 
 # --- Markdown --------------------------------------------------------------------------------
@@ -114,25 +87,11 @@ def _header(number: int, run: Mapping[str, Any]) -> str:
     return "  \n".join(lines)
 
 
-def _milliseconds(entry: Mapping[str, Any]) -> str:
-    if "median" not in entry:
-        return entry["failure"].split(":")[0] if "failure" in entry else ""
-    low, high = (1e3 * entry[key] for key in ("p10", "p90"))
-    return f"{1e3 * entry['median']:.4g} ({low:.4g}–{high:.4g})"
-
-
 def best_of_ours(row: Row) -> Mapping[str, Any]:
     """The faster of our memory formats."""
     entries = row["contestants"]
     found = [e for n, e in entries.items() if n.startswith(OURS) and "," not in n and "median" in e]
     return min(found, key=lambda entry: entry["median"], default={})
-
-
-def best_peer(row: Row, with_ours: bool = False) -> tuple[str, float] | None:
-    """The fastest of the others."""
-    entries = {n: e for n, e in row["contestants"].items() if "median" in e}
-    times = {n: e["median"] for n, e in entries.items() if with_ours or not n.startswith(OURS)}
-    return min(times.items(), key=lambda item: item[1]) if times else None
 
 
 def ratio(row: Row) -> float | None:
@@ -148,12 +107,6 @@ def percent(row: Row, entry: Mapping[str, Any]) -> str:
     return f"{100 * row['floor'] / entry['median']:.0f}%"
 
 
-def _compile_text(row: Row) -> str:
-    entries = row["contestants"].items()
-    times = ((name, entry.get("compile_seconds")) for name, entry in entries)
-    return ", ".join(f"{name} {seconds:.2g}" for name, seconds in times if seconds)
-
-
 def _cells(row: Row, peers: Sequence[str]) -> list[str]:
     entries, peer, value = row["contestants"], best_peer(row), ratio(row)
     ours = best_of_ours(row)
@@ -161,42 +114,32 @@ def _cells(row: Row, peers: Sequence[str]) -> list[str]:
     share = percent(row, ours)
     return [
         row["key"],
-        _milliseconds(ours) or DASH,
+        milliseconds(ours) or DASH,
         best,
         f"{value:.2f}" if value else DASH,
-        *(_milliseconds(entries.get(name, {})) or DASH for name in peers),
+        *(milliseconds(entries.get(name, {})) or DASH for name in peers),
         f"{share} of {row['bound']}" if share else DASH,
-        _compile_text(row),
+        compile_text(row),
     ]
-
-
-def table(columns: Sequence[str], body: Iterable[Sequence[str]]) -> str:
-    """A Markdown table with aligned columns."""
-    lines = [list(columns), *map(list, body)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
-    lines.insert(1, ["-" * width for width in widths])
-    padded = ([cell.ljust(width) for cell, width in zip(line, widths)] for line in lines)
-    return "\n".join(f"| {' | '.join(line)} |" for line in padded)
 
 
 def timing_table(rows: Sequence[Row]) -> str:
     """Times in ms with 10th and 90th percentile; the ratio is to the best peer."""
-    names = dict.fromkeys(name for row in rows for name in row["contestants"])
-    peers = list(names)
+    peers = names(rows)
     columns = ["case", f"{OURS} ms", "best peer ms", "ratio", *peers, "of peak", "compile s"]
     return table(columns, (_cells(row, peers) for row in rows))
 
 
 def form_table(rows: Sequence[Row]) -> str:
     """Times in ms of everything, and which is the fastest."""
-    names = list(dict.fromkeys(name for row in rows for name in row["contestants"]))
+    contestants = names(rows)
 
     def cells(row: Row) -> list[str]:
         entries, fastest = row["contestants"], best_peer(row, with_ours=True)
-        times = [_milliseconds(entries.get(name, {})) or DASH for name in names]
+        times = [milliseconds(entries.get(name, {})) or DASH for name in contestants]
         return [row["key"], fastest[0] if fastest else DASH, *times]
 
-    return table(["case", "fastest", *names], map(cells, rows))
+    return table(["case", "fastest", *contestants], map(cells, rows))
 
 
 def overhead_table(rows: Sequence[Row]) -> str:
@@ -224,7 +167,7 @@ def scaling_table(rows: Sequence[Row]) -> str:
             return [row["case"], str(row["gpus"]), name, entry["failure"], *[DASH] * 3]
         linear = entry.get("of_linear")
         return [
-            *(row["case"], str(row["gpus"]), name, _milliseconds(entry)),
+            *(row["case"], str(row["gpus"]), name, milliseconds(entry)),
             f"{entry['throughput']:.4g} {row['unit']}" if "throughput" in entry else DASH,
             f"{100 * linear:.0f}%" if linear else DASH,
             f"{entry['gigabytes']:.2f}" if entry.get("gigabytes") is not None else DASH,
@@ -240,22 +183,12 @@ TABLES: dict[str, Callable[[Sequence[Row]], str]] = {
 }
 
 
-def _notes(rows: Sequence[Row]) -> list[str]:
-    """Failures in full, and the worst relative errors."""
-    notes = [
-        f"- {row['key']}: {name}: {entry['failure']}"
-        for row in rows
-        for name, entry in row["contestants"].items()
-        if "failure" in entry
-    ]
-    errors = [
-        (e["error"], name) for r in rows for name, e in r["contestants"].items() if "error" in e
-    ]
-    worst = {name: max(error for error, who in errors if who == name) for _, name in errors}
-    text = ", ".join(f"{name} {error:.1e}" for name, error in worst.items())
-    return [*([f"- Largest relative errors: {text}."] if text else []), *notes]
-
-
 def _group(name: str, rows: Sequence[Row]) -> str:
     text = TABLES.get(name, timing_table)(rows)
-    return "\n\n".join([f"## {name}", text, *(["\n".join(_notes(rows))] if _notes(rows) else [])])
+    return "\n\n".join([f"## {name}", text, *(["\n".join(notes(rows))] if notes(rows) else [])])
+
+
+def page(runs: Sequence[Run], rows: Sequence[Row]) -> str:
+    parts = [_header(i, run) for i, run in enumerate(runs)]
+    parts += [_group(name, found) for name, found in groups(rows).items()]
+    return "\n\n".join(part for part in parts if part) + "\n"

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import gc
-import sys
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 import numpy as np
-import torch
 
-from bench.harness import Samples
+from bench.nets import in_jax, in_torch, in_tripy
+from bench.nets.cases import Case
+from bench.nets.contests import CompileTime, contest, forget, say
+from bench.nets.store import OURS, Row, best_peer
+from bench.nets.timing import Contestant, measure
 
-from . import forms, in_jax, in_torch, in_tripy
-from .cases import Case
-from .report import OURS, Row, best_of_ours, best_peer, ratio
-from .timing import Contestant, OutOfTimeError, WrongResultError, at_most, check, measure
+from . import forms
+from .report import best_of_ours, ratio
 
 Builders = dict[str, Callable[[], Contestant]]
 
@@ -28,8 +25,7 @@ class Settings:
     """What the command line says.
 
     Attributes:
-        compile_limit: seconds that torch.compile may take for one network.
-        compile_left: seconds that it may still take in this group.
+        compile_time: what torch.compile may take for one network, and in this group.
     """
 
     device: str
@@ -39,13 +35,8 @@ class Settings:
     torch_compile: bool
     freezing: bool
     tf32: bool
-    compile_limit: float
-    compile_left: float = 0.0
+    compile_time: CompileTime
     layouts: dict[tuple[str, str], str] = field(default_factory=dict)
-
-
-def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 # --- contestants -----------------------------------------------------------------------------
@@ -53,19 +44,8 @@ def say(text: str) -> None:
 
 def _torch_compiled(case: Case, settings: Settings) -> Contestant:
     """torch.compile, in the time that is left for it."""
-    limit = min(settings.compile_limit, settings.compile_left)
-    if limit < 1:
-        raise OutOfTimeError("no time left for torch.compile")
-    start = time.monotonic()
-    try:
-        with at_most(limit):
-            return in_torch.compiled(case, settings.device, settings.freezing)
-    except Exception as problem:
-        if OutOfTimeError.__name__ not in repr(problem):
-            raise
-        raise OutOfTimeError(f"not compiled after {limit:.0f} s") from None
-    finally:
-        settings.compile_left -= time.monotonic() - start
+    make = partial(in_torch.compiled, case, settings.device, settings.freezing)
+    return settings.compile_time.build(make)
 
 
 def _torch_builders(case: Case, settings: Settings) -> Builders:
@@ -113,58 +93,11 @@ def _form_builders(case: Case, settings: Settings) -> Builders:
 # --- rows ------------------------------------------------------------------------------------
 
 
-def summary(samples: Samples) -> dict[str, Any]:
-    low, high = samples.spread
-    seconds = [float(f"{value:.6g}") for value in samples.seconds]
-    return {"median": samples.median, "p10": low, "p90": high, "seconds": seconds}
-
-
-def failure(problem: BaseException) -> str:
-    """The first line of what went wrong."""
-    lines = str(problem).strip().splitlines() or [""]
-    text = " ".join(line.strip() for line in lines[:2])
-    is_plain = isinstance(problem, (OutOfTimeError, WrongResultError))
-    return text if is_plain else f"{type(problem).__name__}: {text}"[:300]
-
-
-def _ready(
-    builders: Builders, case: Case, entries: dict[str, dict[str, Any]]
-) -> dict[str, Contestant]:
-    """Build and check everybody; entries get compile times, errors, or what failed."""
-    ready = {}
-    for name, build in builders.items():
-        entry: dict[str, Any] = entries.setdefault(name, {})
-        try:
-            contestant = build()
-            entry["compile_seconds"] = contestant.compile_seconds
-            entry["error"] = check(contestant, case.expected, case.checked_rows, case.limit)
-            ready[name] = contestant
-        except Exception as problem:  # one that fails must not take the others along
-            entry["failure"] = failure(problem)
-            say(f"  {name}: {entry['failure']}")
-    return ready
-
-
-def _measured(ready: Mapping[str, Contestant], rounds: int) -> dict[str, dict[str, Any]]:
-    """Times of all; if one fails, times of each one alone."""
-    try:
-        return {name: summary(samples) for name, samples in measure(ready, rounds).items()}
-    except Exception as problem:
-        if len(ready) < 2:
-            return {name: {"failure": failure(problem)} for name in ready}
-    alone = ({name: contestant} for name, contestant in ready.items())
-    return {name: entry for one in alone for name, entry in _measured(one, rounds).items()}
-
-
 def case_row(
     group: str, case: Case, settings: Settings, peaks: Mapping[str, float], builders: Builders
 ) -> Row:
     """Measure one case."""
-    entries: dict[str, dict[str, Any]] = {}
-    with torch.inference_mode():
-        ready = _ready(builders, case, entries)
-        for name, entry in _measured(ready, settings.rounds).items():
-            entries[name] |= entry
+    entries = contest(builders, case, partial(measure, rounds=settings.rounds))
     item = np.dtype(case.dtype).itemsize
     row: Row = {"group": group, "key": case.key, "dtype": case.dtype, "shape": case.shape}
     row |= {"flops": case.plan.flops, "bytes": case.plan.bytes(item), "contestants": entries}
@@ -182,12 +115,6 @@ def _note_layout(case: Case, row: Row, settings: Settings) -> None:
     }
     if all(times.values()):
         settings.layouts[case.name, case.arithmetic] = min(times, key=times.__getitem__)
-
-
-def _forget() -> None:
-    gc.collect()
-    in_torch.forget()
-    in_jax.forget()
 
 
 def _line(row: Row) -> str:
@@ -219,15 +146,5 @@ def row_of(group: str, case: Case, settings: Settings, peaks: Mapping[str, float
     say(f"{group}: {case.key}")
     row = MAKERS[group](case, settings, peaks)
     say(_line(row))
-    _forget()
+    forget()
     return row
-
-
-def is_wrong(row: Row) -> bool:
-    """Whether our result is missing or anybody's result is wrong."""
-    entries = row["contestants"].items()
-    return any(
-        name.startswith(OURS) or entry["failure"].startswith("WRONG")
-        for name, entry in entries
-        if "failure" in entry
-    )

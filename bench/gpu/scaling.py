@@ -26,11 +26,13 @@ from typing import Any
 
 import numpy as np
 
-from . import networks, plans
-from .cases import Case
-from .plans import Architecture, Array, Shape
-from .report import OURS, Report, Row, machine
-from .timing import Contestant, measure, relative_error
+from bench.nets import networks, plans
+from bench.nets.cases import Case
+from bench.nets.plans import Architecture, Array, Shape
+from bench.nets.store import OURS, Row
+from bench.nets.timing import Contestant, measure, relative_error
+
+from .report import Report, machine
 
 PEER = "plain JAX"
 ERROR_LIMIT = 2e-2
@@ -132,8 +134,7 @@ PARTS = ("norm1", "q", "k", "v", "out", "norm2", "up", "down")
 
 def ours(scaling: Scaling, case: Case, count: int, device: str) -> Contestant:
     import tripy as tp
-
-    from . import in_tripy
+    from bench.nets import in_tripy
 
     in_tripy.prepare()
     if device == "cpu":
@@ -163,7 +164,7 @@ def peer(scaling: Scaling, case: Case, count: int, device: str) -> Contestant:
     import jax
     from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-    from . import in_jax
+    from bench.nets import in_jax
 
     axes = scaling.axes(count)
     mesh = Mesh(np.array(jax.devices()[:count]).reshape(*axes.values()), tuple(axes))
@@ -220,7 +221,7 @@ def _waited(result: Any, wait: Callable[[Any], Any]) -> Any:
 
 def measure_one(options: argparse.Namespace) -> dict[str, Any]:
     """Times and memory of one contestant; a part of its result is left in a file."""
-    from .rows import summary
+    from bench.nets.contests import summary
 
     scaling = cases(options.quick)[options.case]
     case = scaling.case(options.count, options.device)

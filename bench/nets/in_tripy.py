@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import tripy as tp
 
-from .plans import Architecture, Layer, Plan
+from .plans import Architecture, Layer, Plan, around
 from .timing import Contestant
 
 
 def _window_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of Conv and ConvTranspose."""
-    return {("kernel_dims" if key == "kernel" else key): value for key, value in options.items()}
+    found = {("kernel_dims" if key == "kernel" else key): value for key, value in options.items()}
+    return {**found, "padding": tuple(map(around, options["padding"]))}
 
 
 class AddParameter(tp.Module):
@@ -25,6 +28,14 @@ class AddParameter(tp.Module):
 
     def forward(self, x: tp.Tensor) -> tp.Tensor:
         return x + self.weight
+
+
+class Scale(tp.Module):
+    def __init__(self, size: int, dtype: Any) -> None:
+        self.weight = tp.Parameter(tp.ones((size,), dtype=dtype))
+
+    def forward(self, x: tp.Tensor) -> tp.Tensor:
+        return x * self.weight
 
 
 def _layer(layer: Layer, dtype: Any) -> tp.Module:
@@ -36,6 +47,7 @@ def _layer(layer: Layer, dtype: Any) -> tp.Module:
         "layernorm": lambda: tp.LayerNorm(options["size"], dtype=dtype),
         "linear": lambda: tp.Linear(**options, dtype=dtype),
         "parameter": lambda: AddParameter(layer.weights["weight"][0], dtype),
+        "scale": lambda: Scale(**options, dtype=dtype),
     }
     return makers[layer.kind]()
 
@@ -53,7 +65,8 @@ class Net(tp.Module):
     def _apply(self, name: str, x: tp.Tensor, *_: Any, **__: Any) -> tp.Tensor:
         return self.layers[name](x)
 
-    conv = conv_transpose = batchnorm = layernorm = linear = add_parameter = _apply
+    conv = conv_transpose = batchnorm = layernorm = linear = _apply
+    add_parameter = scale_parameter = _apply
 
     def add(self, x: tp.Tensor, y: tp.Tensor) -> tp.Tensor:
         return x + y
@@ -67,8 +80,26 @@ class Net(tp.Module):
     def gelu(self, x: tp.Tensor) -> tp.Tensor:
         return tp.gelu(x)
 
+    def silu(self, x: tp.Tensor) -> tp.Tensor:
+        return tp.silu(x)
+
+    def sigmoid(self, x: tp.Tensor) -> tp.Tensor:
+        return tp.sigmoid(x)
+
+    def tanh(self, x: tp.Tensor) -> tp.Tensor:
+        return tp.tanh(x)
+
+    def gate(self, x: tp.Tensor, factors: tp.Tensor) -> tp.Tensor:
+        return x * tp.reshape(factors, (*factors.shape, *[1] * (x.rank - 2)))
+
+    def to_last(self, x: tp.Tensor) -> tp.Tensor:
+        return tp.permute(x, (0, *range(2, x.rank), 1))
+
+    def to_first(self, x: tp.Tensor) -> tp.Tensor:
+        return tp.permute(x, (0, x.rank - 1, *range(1, x.rank - 1)))
+
     def maxpool(self, x: tp.Tensor, kernel: int, stride: int, padding: int) -> tp.Tensor:
-        return tp.maxpool(x, (kernel, kernel), stride=(stride, stride), padding=padding)
+        return tp.maxpool(x, (kernel,) * (x.rank - 2), stride=stride, padding=padding)
 
     def concat(self, x: tp.Tensor, y: tp.Tensor) -> tp.Tensor:
         return tp.concatenate([x, y], dim=1)
@@ -77,7 +108,7 @@ class Net(tp.Module):
         return tp.transpose(tp.flatten(x, 2), 1, 2)
 
     def image_mean(self, x: tp.Tensor) -> tp.Tensor:
-        return tp.mean(x, dim=(2, 3))
+        return tp.mean(x, dim=tuple(range(2, x.rank)))
 
     def token_mean(self, x: tp.Tensor) -> tp.Tensor:
         return tp.mean(x, dim=1)
@@ -103,11 +134,11 @@ def network(case: Any) -> Net:
     return net
 
 
-def executable(case: Any, engine: str, device: str) -> tuple[tp.Executable, float]:
+def executable(case: Any, engine: str | None, device: str) -> tuple[tp.Executable, float]:
     """A compiled case, and the seconds that it took."""
     net = network(case)
     info = tp.InputInfo(case.shape, getattr(tp, case.dtype))
-    precision = "tf32" if case.arithmetic == "tf32" else None
+    precision = case.arithmetic if case.arithmetic in ("tf32", "bfloat16") else None
     start = time.perf_counter()
     exe = tp.compile(net, args=[info], engine=engine, device=device, precision=precision)
     return exe, time.perf_counter() - start
@@ -121,7 +152,7 @@ def _channels_last(x: Any) -> tp.Tensor:
     return tp.Tensor(there.movedim(1, -1).contiguous().movedim(-1, 1))
 
 
-def contestant(case: Any, engine: str, device: str, last: bool = False) -> Contestant:
+def contestant(case: Any, engine: str | None, device: str, last: bool = False) -> Contestant:
     """The compiled case on an input that stays on the device."""
     exe, seconds = executable(case, engine, device)
     x = _channels_last(case.x) if last else tp.Tensor(case.x, device=device).eval()
@@ -133,6 +164,28 @@ def contestant(case: Any, engine: str, device: str, last: bool = False) -> Conte
     )
 
 
-def prepare() -> None:
+def eager(case: Any, device: str) -> Contestant:
+    """The module itself: recorded, and evaluated, at every call."""
+    net = network(case)
+    x = tp.Tensor(case.x, device=device).eval()
+    start = time.perf_counter()
+    net(x).eval()
+    seconds = time.perf_counter() - start
+    return Contestant(
+        lambda: net(x), tp.Tensor.eval, lambda result: np.asarray(result.numpy()), seconds
+    )
+
+
+def onnx_model(case: Any) -> bytes:
+    """The module as an ONNX model with input `x`, as tripy writes it."""
+    info = tp.InputInfo(case.shape, getattr(tp, case.dtype))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        tp.onnx.export(network(case), path, args=[info])
+        return path.read_bytes()
+
+
+def prepare(threads: int | None = None) -> None:
     """No program may come from the cache on disk."""
     tp.config.cache_size = 0
+    tp.config.num_threads = threads

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from .plans import Architecture, Array, Layer, Plan
+from .plans import Architecture, Array, Layer, Plan, around
 from .timing import Contestant
 
 WINDOWS = {
@@ -19,6 +21,7 @@ WINDOWS = {
     "conv_transpose": (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
 }
 NORMS = {3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}
+POOLS = {3: functional.max_pool1d, 4: functional.max_pool2d, 5: functional.max_pool3d}
 # Rank -> memory format with channels last, where torch has one.
 CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
@@ -32,10 +35,28 @@ class AddParameter(nn.Module):
         return x + self.weight
 
 
+class Scale(nn.Module):
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(size))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * self.weight
+
+
 def _window(kind: str, options: Mapping[str, Any]) -> nn.Module:
     names = {"kernel": "kernel_size"}
     rank = len(options["kernel"])
+    options = {**options, "padding": 0} if _before(options) else options
     return WINDOWS[kind][rank - 1](**{names.get(key, key): v for key, v in options.items()})
+
+
+def _before(options: Mapping[str, Any]) -> list[int]:
+    """What `functional.pad` must do where padding differs before and after, as in no nn.Conv2d."""
+    padding = options.get("padding", ())
+    if all(isinstance(pad, int) for pad in padding):
+        return []
+    return [cells for pad in reversed(padding) for cells in around(pad)]
 
 
 def _layer(layer: Layer, rank: int) -> nn.Module:
@@ -45,6 +66,7 @@ def _layer(layer: Layer, rank: int) -> nn.Module:
         "layernorm": lambda: nn.LayerNorm(options["size"]),
         "linear": lambda: nn.Linear(**options),
         "parameter": lambda: AddParameter(layer.weights["weight"][0]),
+        "scale": lambda: Scale(**options),
     }
     return makers[layer.kind]() if layer.kind in makers else _window(layer.kind, options)
 
@@ -57,6 +79,8 @@ class Net(nn.Module):
         self.architecture = architecture
         layers = {name: _layer(layer, rank) for name, layer in plan.layers.items()}
         self.layers = nn.ModuleDict(layers)
+        pairs = ((name, _before(layer.options)) for name, layer in plan.layers.items())
+        self.before = {name: cells for name, cells in pairs if cells}
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.architecture(self, x)
@@ -64,7 +88,12 @@ class Net(nn.Module):
     def _call(self, name: str, x: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
         return self.layers[name](x)
 
-    conv = conv_transpose = batchnorm = layernorm = linear = add_parameter = _call
+    conv_transpose = batchnorm = layernorm = linear = add_parameter = scale_parameter = _call
+
+    def conv(self, name: str, x: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
+        if name in self.before:
+            x = functional.pad(x, self.before[name])
+        return self.layers[name](x)
 
     def add(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         return x + y
@@ -78,8 +107,26 @@ class Net(nn.Module):
     def gelu(self, x: torch.Tensor) -> torch.Tensor:
         return functional.gelu(x)
 
+    def silu(self, x: torch.Tensor) -> torch.Tensor:
+        return functional.silu(x)
+
+    def sigmoid(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.sigmoid(x)
+
+    def tanh(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.tanh(x)
+
+    def gate(self, x: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
+        return x * factors[(..., *[None] * (x.ndim - 2))]
+
+    def to_last(self, x: torch.Tensor) -> torch.Tensor:
+        return x.permute(0, *range(2, x.ndim), 1)
+
+    def to_first(self, x: torch.Tensor) -> torch.Tensor:
+        return x.permute(0, x.ndim - 1, *range(1, x.ndim - 1))
+
     def maxpool(self, x: torch.Tensor, kernel: int, stride: int, padding: int) -> torch.Tensor:
-        return functional.max_pool2d(x, kernel, stride, padding)
+        return POOLS[x.ndim](x, kernel, stride, padding)
 
     def concat(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         return torch.cat([x, y], 1)
@@ -88,7 +135,7 @@ class Net(nn.Module):
         return x.flatten(2).transpose(1, 2)
 
     def image_mean(self, x: torch.Tensor) -> torch.Tensor:
-        return x.mean((2, 3))
+        return x.mean(tuple(range(2, x.ndim)))
 
     def token_mean(self, x: torch.Tensor) -> torch.Tensor:
         return x.mean(1)
@@ -114,8 +161,9 @@ def network(case: Any) -> Net:
 
 
 def reference(case: Any, x: Array) -> Array:
-    """The result on the CPU, in float64; in float32 for whole networks, which would take long."""
-    dtype = torch.float64 if len(case.plan.layers) == 1 else torch.float32
+    """The result on the CPU, in float64; in float32 for whole networks that need not be exact."""
+    is_exact = case.exact or len(case.plan.layers) == 1
+    dtype = torch.float64 if is_exact else torch.float32
     with torch.inference_mode():
         return network(case).to(dtype)(torch.from_numpy(x).to(dtype)).double().numpy()
 
@@ -132,13 +180,15 @@ def prepare(tf32: bool) -> None:
 
 
 def _read(result: torch.Tensor) -> Array:
+    result = result.float() if result.dtype == torch.bfloat16 else result
     return result.contiguous().cpu().numpy()
 
 
 def _placed(case: Any, device: str, channels_last: bool) -> tuple[nn.Module, torch.Tensor]:
     """The module and an input of its own on the device."""
     where = torch.device("cuda" if device == "gpu" else "cpu")
-    net, x = network(case).to(where), torch.from_numpy(np.array(case.x)).to(where)
+    dtype = torch.bfloat16 if case.arithmetic == "bfloat16" else getattr(torch, case.dtype)
+    net, x = network(case).to(where, dtype), torch.from_numpy(np.array(case.x)).to(where, dtype)
     order = CHANNELS_LAST.get(len(case.shape)) if channels_last else None
     return (net.to(memory_format=order), x.to(memory_format=order)) if order else (net, x)
 
@@ -195,6 +245,29 @@ def compiled(case: Any, device: str, freezing: bool = False) -> Contestant:
         for _ in range(3):  # CUDA graphs are recorded on later calls
             seconds += _first_call(lambda: call(x))
     return Contestant(lambda: call(x), _wait, _read, seconds)
+
+
+def frozen(case: Any) -> Contestant:
+    """torch.compile for the CPU, with weights as constants, which it may lay out anew."""
+    torch.compiler.reset()
+    net, x = _placed(case, "cpu", channels_last=False)
+    call = torch.compile(net, dynamic=False, options={"freezing": True})
+    seconds = _first_call(lambda: call(x))
+    return Contestant(lambda: call(x), _wait, _read, seconds)
+
+
+def onnx_model(case: Any) -> bytes:
+    """The module as an ONNX model with input `x`, as torch's exporter writes it."""
+    buffer = io.BytesIO()
+    with warnings.catch_warnings(), torch.inference_mode(False), torch.no_grad():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            *(network(case), (torch.from_numpy(np.array(case.x)),), buffer),
+            dynamo=False,
+            opset_version=20,
+            input_names=["x"],
+        )
+    return buffer.getvalue()
 
 
 def forget() -> None:

@@ -19,6 +19,10 @@ Shape = tuple[int, ...]
 Architecture = Callable[[Any, Any], Any]
 
 
+# The last factor of a residual branch: shortcuts would double the variance each.
+DAMPED = 0.3
+
+
 class Layer(NamedTuple):
     """A layer with weights: its kind, its arguments, and the shapes and scales of its weights."""
 
@@ -82,6 +86,18 @@ def spread(value: int | Sequence[int], rank: int) -> Shape:
     return (value,) * rank if isinstance(value, int) else tuple(value)
 
 
+def pads(value: int | Sequence[Any], rank: int) -> tuple[int | tuple[int, int], ...]:
+    """Padding per spatial dim: one int, or a pair of before and after where these differ."""
+    each = (value,) * rank if isinstance(value, int) else tuple(value)
+    pairs = (p if isinstance(p, int) else tuple(p) for p in each)
+    return tuple(p[0] if isinstance(p, tuple) and p[0] == p[1] else p for p in pairs)
+
+
+def around(pad: int | tuple[int, int]) -> tuple[int, int]:
+    """Cells before and after a dim."""
+    return (pad, pad) if isinstance(pad, int) else pad
+
+
 class Planner:
     """The vocabulary on shapes: every call returns the shape of its result."""
 
@@ -116,18 +132,20 @@ class Planner:
         channels: int,
         kernel: int | Sequence[int],
         stride: int | Sequence[int] = 1,
-        padding: int | Sequence[int] = 0,
+        padding: int | Sequence[Any] = 0,
         groups: int = 1,
         dilation: int | Sequence[int] = 1,
         bias: bool = False,
     ) -> Shape:
         rank = len(x) - 2
-        k, s, p, d = (spread(value, rank) for value in (kernel, stride, padding, dilation))
+        k, s, d = (spread(value, rank) for value in (kernel, stride, dilation))
+        p = pads(padding, rank)
         sizes = {"kernel": k, "stride": s, "padding": p, "dilation": d}
         fan_in = x[1] // groups * math.prod(k)
         options = {**sizes, "groups": groups, "bias": bias}
         count = self._window(name, "conv", (x[1], channels), options, fan_in)
-        space = ((n + 2 * b - e * (w - 1) - 1) // t + 1 for n, w, t, b, e in zip(x[2:], k, s, p, d))
+        padded = (n + sum(around(pad)) for n, pad in zip(x[2:], p))
+        space = ((n - e * (w - 1) - 1) // t + 1 for n, w, t, e in zip(padded, k, s, d))
         out = (x[0], channels, *space)
         return self._step([x], out, 2 * math.prod(out) * fan_in, count)
 
@@ -184,13 +202,26 @@ class Planner:
         self._add(name, "parameter", {}, weight=(x[1:], "normal", 0.1))
         return x
 
+    def scale_parameter(self, name: str, x: Shape) -> Shape:
+        """A factor per element of the last dim."""
+        self._add(name, "scale", {"size": x[-1]}, weight=((x[-1],), "near one", DAMPED))
+        return x
+
     def add(self, x: Shape, y: Shape) -> Shape:
         return x
+
+    gate = add
 
     def relu(self, x: Shape) -> Shape:
         return x
 
-    relu6 = gelu = relu
+    relu6 = gelu = silu = sigmoid = tanh = relu
+
+    def to_last(self, x: Shape) -> Shape:
+        return (x[0], *x[2:], x[1])
+
+    def to_first(self, x: Shape) -> Shape:
+        return (x[0], x[-1], *x[1:-1])
 
     def concat(self, x: Shape, y: Shape) -> Shape:
         return (x[0], x[1] + y[1], *x[2:])

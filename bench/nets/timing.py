@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -26,12 +26,14 @@ class Contestant:
     Attributes:
         compile_seconds: from the module to its first result.
         read: makes a host array, channels first, of a result.
+        about: what else is known, to be stored with the times.
     """
 
     call: Callable[[], Any]
     wait: Callable[[Any], Any]
     read: Callable[[Any], Array]
     compile_seconds: float = math.nan
+    about: Mapping[str, Any] = field(default_factory=dict)
 
 
 class WrongResultError(Exception):

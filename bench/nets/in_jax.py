@@ -11,12 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from .plans import Array, Layer
+from .plans import Array, Layer, around
 from .timing import Contestant
 
 LAYOUTS = ("NCHW", "NHWC")
 EPSILON = 1e-5
-PRECISIONS = {"float16": None, "float32": "highest", "tf32": "tensorfloat32"}
+PRECISIONS = {"float16": None, "bfloat16": None, "float32": "highest", "tf32": "tensorfloat32"}
 
 
 def _kernel(layer: Layer, weight: Array, last: bool) -> Array:
@@ -88,17 +88,17 @@ class Vocabulary:
             name,
             x,
             window_strides=options["stride"],
-            padding=[(p, p) for p in options["padding"]],
+            padding=[around(pad) for pad in options["padding"]],
             rhs_dilation=options["dilation"],
             feature_group_count=options["groups"],
         )
 
     def conv_transpose(self, name: str, x: Any, *_: Any, **__: Any) -> Any:
         options = self.layers[name].options
-        around = [(k - 1 - p,) * 2 for k, p in zip(options["kernel"], options["padding"])]
-        ones = (1,) * len(around)
+        cells = [(k - 1 - p,) * 2 for k, p in zip(options["kernel"], options["padding"])]
+        ones = (1,) * len(cells)
         steps = options["stride"]
-        return self._window(name, x, window_strides=ones, padding=around, lhs_dilation=steps)
+        return self._window(name, x, window_strides=ones, padding=cells, lhs_dilation=steps)
 
     def linear(self, name: str, x: Any, *_: Any, **__: Any) -> Any:
         weights = self.weights[name]
@@ -118,6 +118,9 @@ class Vocabulary:
     def add_parameter(self, name: str, x: Any) -> Any:
         return x + self.weights[name]["weight"]
 
+    def scale_parameter(self, name: str, x: Any) -> Any:
+        return x * self.weights[name]["weight"]
+
     def add(self, x: Any, y: Any) -> Any:
         return x + y
 
@@ -129,6 +132,26 @@ class Vocabulary:
 
     def gelu(self, x: Any) -> Any:
         return jax.nn.gelu(x, approximate=False)
+
+    def silu(self, x: Any) -> Any:
+        return jax.nn.silu(x)
+
+    def sigmoid(self, x: Any) -> Any:
+        return jax.nn.sigmoid(x)
+
+    def tanh(self, x: Any) -> Any:
+        return jnp.tanh(x)
+
+    def gate(self, x: Any, factors: Any) -> Any:
+        space = [1] * (x.ndim - 2)
+        shape = (len(x), *space, -1) if self.last else (len(x), -1, *space)
+        return x * factors.reshape(shape)
+
+    def to_last(self, x: Any) -> Any:
+        return x if self.last else jnp.moveaxis(x, 1, -1)
+
+    def to_first(self, x: Any) -> Any:
+        return x if self.last else jnp.moveaxis(x, -1, 1)
 
     def maxpool(self, x: Any, kernel: int, stride: int, padding: int) -> Any:
         def per_dim(value: Any, other: Any) -> tuple[Any, ...]:
@@ -147,7 +170,7 @@ class Vocabulary:
         return (x if self.last else jnp.moveaxis(x, 1, -1)).reshape(flat)
 
     def image_mean(self, x: Any) -> Any:
-        return x.mean((1, 2) if self.last else (2, 3))
+        return x.mean(tuple(i for i in range(1, x.ndim) if i != self.axis))
 
     def token_mean(self, x: Any) -> Any:
         return x.mean(1)
@@ -166,13 +189,14 @@ def device(kind: str) -> Any:
 
 def contestant(case: Any, kind: str, layout: str) -> Contestant:
     vocabulary = Vocabulary(case, layout)
-    vocabulary.place(lambda _, __, value: jax.device_put(value, device(kind)))
-    is_image, moved = len(case.plan.result) > 3 or len(case.plan.layers) == 1, layout == "NHWC"
+    dtype = jnp.bfloat16 if case.arithmetic == "bfloat16" else case.dtype
+    vocabulary.place(lambda _, __, value: jax.device_put(value.astype(dtype), device(kind)))
+    is_image, moved = len(case.plan.result) == len(case.shape), layout == "NHWC"
     x = np.moveaxis(case.x, 1, -1) if moved else case.x
-    x = jax.device_put(np.ascontiguousarray(x), device(kind))
+    x = jax.device_put(np.ascontiguousarray(x, dtype), device(kind))
 
     def read(result: Any) -> Array:
-        array = np.asarray(result)
+        array = np.asarray(result, case.dtype)
         return np.moveaxis(array, -1, 1) if moved and is_image else array
 
     @jax.jit

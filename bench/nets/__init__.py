@@ -1,0 +1,1 @@
+"""Networks written once, for tripy, torch and JAX: their layers, random weights and contestants."""

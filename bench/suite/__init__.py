@@ -1,0 +1,1 @@
+"""Convolutions and whole networks on the CPU, beside everybody: `python -m bench.suite`."""

@@ -1,0 +1,58 @@
+"""Makes a row of a case: everybody is built, checked and sampled in turn."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from bench.harness import Samples, interleave, loop
+from bench.nets.cases import Case
+from bench.nets.contests import contest, forget, say
+from bench.nets.store import OURS, Row, best_peer
+from bench.nets.timing import Contestant
+
+from .peers import Settings, builders
+from .report import ratio
+
+LEAST_ROUNDS = 3
+
+
+def _waited(contestant: Contestant) -> Callable[[], Any]:
+    call, wait = contestant.call, contestant.wait
+    return lambda: wait(call())
+
+
+def measure(contestants: Mapping[str, Contestant], settings: Settings) -> Mapping[str, Samples]:
+    """Interleaved samples, in fewer rounds where the rounds would take long."""
+    samplers = {name: loop(_waited(contestant)) for name, contestant in contestants.items()}
+    start = time.perf_counter()
+    for sample in samplers.values():
+        sample()
+    possible = int(settings.seconds / (time.perf_counter() - start))
+    rounds = min(settings.rounds, max(LEAST_ROUNDS, possible))
+    return interleave(samplers, rounds, settings.patience)
+
+
+def row_of(group: str, case: Case, settings: Settings) -> Row:
+    """A row of a group; what it held is freed again."""
+    say(f"{group}: {case.key}")
+    entries = contest(
+        builders(case, settings),
+        case,
+        partial(measure, settings=settings),
+    )
+    row: Row = {"group": group, "key": case.key, "name": case.name, "shape": case.shape}
+    row |= {"arithmetic": case.arithmetic, "flops": case.plan.flops, "contestants": entries}
+    say(_line(row))
+    forget()
+    return row
+
+
+def _line(row: Row) -> str:
+    mine, peer, value = row["contestants"][OURS].get("median"), best_peer(row), ratio(row)
+    parts = [f"{1e3 * mine:.4g} ms" if mine else "no time"]
+    parts += [f"{peer[0]} {1e3 * peer[1]:.4g} ms"] if peer else []
+    parts += [f"ratio {value:.2f}"] if value else []
+    return "  " + ", ".join(parts)
