@@ -39,7 +39,7 @@ DTYPES: dict[str, ov.Type] = {
     "int64": ov.Type.i64,
     "bool": ov.Type.boolean,
 }
-F32, I32, I64 = ov.Type.f32, ov.Type.i32, ov.Type.i64
+F16, F32, I32, I64 = ov.Type.f16, ov.Type.f32, ov.Type.i32, ov.Type.i64
 HALVES = (ov.Type.f16, ov.Type.bf16)
 SMALL_INTEGERS = (ov.Type.i8, ov.Type.u8, ov.Type.i16)
 LEAST_INT32 = -(2**31)

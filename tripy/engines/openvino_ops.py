@@ -21,6 +21,7 @@ from tripy.engines import (
 )
 from tripy.engines.openvino_nodes import (
     DTYPES,
+    F16,
     F32,
     I32,
     I64,
@@ -107,6 +108,24 @@ def binary(floats: Binary, integers: Binary | None = None, bools: Binary | None 
         return narrow(make(lhs, rhs), dtype)
 
     return row
+
+
+def limit(x: Output) -> float | None:
+    """The number that a constant of one element holds; of bfloat16 Python gets wrong ones."""
+    node = x.get_node()
+    is_known = node.get_type_name() == "Constant" and x.get_element_type() in (F16, F32)
+    is_one = is_known and math.prod(node.get_data().shape) == 1
+    return float(node.get_data().reshape(())) if is_one else None
+
+
+def minimum(ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, dtype: str) -> Output:
+    """A ReLU below a number is a clamp, which the plugin fuses with the convolution before it."""
+    for x, other in (inputs, inputs[::-1]):
+        node, most = x.get_node(), limit(other)
+        is_relu = node.get_type_name() == "Relu" and rank(x) == len(out_shape)
+        if is_relu and most is not None and most >= 0:
+            return out(op.clamp(node.input_value(0), 0.0, most))
+    return binary(op.minimum)(ctx, inputs, attrs, out_shape, dtype)
 
 
 # Reductions.
@@ -391,7 +410,7 @@ TABLE: dict[str, Row] = {
     "mul": binary(op.multiply),
     "div": binary(in_float32(op.divide)),
     "maximum": binary(op.maximum),
-    "minimum": binary(op.minimum),
+    "minimum": minimum,
     "floordiv": binary(partial(divided, divided_floats, 0), partial(divided, divided_integers, 0)),
     "mod": binary(partial(divided, divided_floats, 1), partial(divided, divided_integers, 1)),
     "pow": power,
