@@ -14,7 +14,9 @@ from tripy.engines.base import Kernel, Options
 from tripy.engines.xla import XLAProgram
 from tripy.engines.xla_memory import FAILURES, failure
 from tripy.graph import Graph, Node
+from tripy.locks import Lock
 
+_tracing = Lock()  # JAX traces one thing at a time
 _wait: Any = jax.block_until_ready  # its types are not complete
 
 _COMPUTATION = re.compile(r"^(?:ENTRY )?%([\w.-]+) \(.*\{$")
@@ -31,12 +33,12 @@ def measure(graph: Graph, options: Options, inputs: Sequence[Any], repeat: int) 
     program = XLAProgram(graph, options, scopes)
     _wait(program(inputs))
     try:
-        with tempfile.TemporaryDirectory() as folder:
+        with _tracing, tempfile.TemporaryDirectory() as folder:
             with jax.profiler.trace(folder):
                 for _ in range(repeat):
                     _wait(program(inputs))
             times = _times(folder, repeat)
-    except FAILURES as problem:
+    except (*FAILURES, RuntimeError) as problem:  # such as another trace that is running
         raise failure("profile the program", problem) from problem
     text = _Text(program.text(inputs))
     return [_kernel(name, text, nodes, t) for name, t in times.items()]
