@@ -417,7 +417,8 @@ def compile(
             :class:`tripy.DimensionInputInfo`, also inside dicts, lists, tuples and dataclasses,
             become inputs of the Executable; everything else is a constant, captured now.
         kwargs: keyword arguments of ``func``, in the same way.
-        engine: ``"openvino"`` or ``"reference"``; None takes the best that has everything.
+        engine: ``"openvino"``, ``"xla"`` or ``"reference"``; None takes the first of them that
+            runs on the device and has everything.
         device: device of the Executable; None is the default device.
         precision: lowest arithmetic allowed inside for float32 work: ``"float32"`` (also None),
             ``"tf32"``, ``"bfloat16"`` or ``"float16"``.

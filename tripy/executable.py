@@ -382,9 +382,9 @@ class Executable:
     def profile(self, *inputs: Any, repeat: int = 10) -> ProfileReport:
         """Measure how long each operation of a call takes.
 
-        An engine that fuses operations reports one row per fused kernel. OpenVINO builds the graph
-        once more for this, with counters, which calls do without; times near a microsecond are
-        at the limit of its clock.
+        An engine that fuses operations reports one row per fused kernel. OpenVINO and XLA build
+        the graph once more for this, with counters or names that calls do without; times near a
+        microsecond are at the limit of OpenVINO's clock.
 
         Args:
             inputs: as in a call, by position.

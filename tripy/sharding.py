@@ -178,5 +178,5 @@ def from_record(record: Any) -> Layout | None:
 
 
 def to_record(layout: Layout) -> dict[str, Any]:
-    """Return what ``restored`` reads."""
+    """Return what ``from_record`` reads."""
     return {"kind": layout.kind, "axes": layout.axes, "sharding": layout.rules}

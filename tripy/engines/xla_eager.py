@@ -45,15 +45,12 @@ def compute(value: Value) -> None:
             fix="copy the inputs to the CPU: tp.copy(tensor, 'cpu')",
             source=node.source,
         )
+    platform = PLATFORMS[value.device.kind]
     try:
-        function = _operation(name, attributes, node.shape, node.dtype, _platform(value))
+        function = _operation(name, attributes, node.shape, node.dtype, platform)
         with jax.enable_x64(True), jax.default_device(device_of(value.device)):
             value.settle(function(*(i.data for i in node.inputs)))
     except errors.TripyException:
         raise
     except FAILURES as problem:
         raise failure(f"compute {node.label}", problem, node.source) from problem
-
-
-def _platform(value: Value) -> str:
-    return PLATFORMS[value.device.kind]

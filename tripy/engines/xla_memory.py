@@ -20,7 +20,6 @@ hide(os.path.dirname(jax.__file__))
 # Kind of device -> JAX's word for it.
 PLATFORMS = {"cpu": "cpu", "gpu": "gpu"}
 
-
 _lost: list[int] = []  # the process that used JAX, in a child forked from it
 
 
