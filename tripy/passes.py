@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -147,89 +146,6 @@ def fold_normalisation(graph: Graph) -> Graph:
 
 def _is_constant(value: Value) -> bool:
     return value.data is not None and shapes.is_static(value.shape)
-
-
-_HALVES = {dtypes.float16: 2, dtypes.bfloat16: 3}  # how many of them make a float32
-_MOVEMENT = ("permute", "reshape", "expand")
-
-
-class _Scaled(NamedTuple):
-    """A float32 value as halves that were cast, times numbers."""
-
-    halves: Value
-    factors: tuple[Value, ...] = ()
-
-
-def _scaled(value: Value) -> _Scaled | None:
-    """Return the halves that a float32 value was made of; None where it was not."""
-    node = value.node
-    if node is None or value.is_leaf:
-        return None
-    name, inputs = node.primitive.name, node.inputs
-    if name == "cast":
-        return _Scaled(inputs[0]) if inputs[0].dtype in _HALVES else None
-    if name in _MOVEMENT and (found := _scaled(inputs[0])) is not None:
-        result = (found.halves.dtype, node.shape)
-        moved = Node(node.primitive, (found.halves,), node.attributes, result, node.source)
-        made = Value(*result, value.device, moved, traced=value.traced, source=value.source)
-        return found._replace(halves=made)
-    for factor, other in (inputs, inputs[::-1]) if name == "mul" else ():
-        if not factor.shape and (found := _scaled(other)) is not None:
-            return found._replace(factors=(*found.factors, factor))
-    return None
-
-
-def _split(value: Value, kind: dtypes.dtype, source: Source) -> list[Value]:
-    """Return halves that add up to what a softmax gives, to about 22 bits; [] for other values."""
-    node = value.node
-    if node is None or node.primitive.name != "softmax" or value.dtype is not dtypes.float32:
-        return []  # others may be beyond the range of float16
-    parts = [_applied("cast", value, source=source, dtype=kind)]
-    for _ in range(1, _HALVES[kind]):
-        known = _applied("cast", parts[-1], source=source, dtype=dtypes.float32)
-        value = _applied("sub", value, known, source=source)
-        parts.append(_applied("cast", value, source=source, dtype=kind))
-    return parts
-
-
-def _product(node: Node) -> Value | None:
-    """Return products of halves in place of one of float32; None where that is not possible."""
-    scaled = [_scaled(value) for value in node.inputs]
-    kinds = {found.halves.dtype for found in scaled if found is not None}
-    if len(kinds) != 1:
-        return None
-    (kind,) = kinds
-    left, right = (
-        _split(value, kind, node.source) if found is None else [found.halves]
-        for value, found in zip(node.inputs, scaled)
-    )
-    total: Value | None = None
-    for pair in itertools.product(left, right):
-        made = Node(node.primitive, pair, node.attributes, (node.dtype, node.shape), node.source)
-        term = Value(node.dtype, node.shape, pair[0].device, made, None, True, node.source)
-        total = term if total is None else _applied("add", total, term, source=node.source)
-    factors = [factor for found in scaled if found is not None for factor in found.factors]
-    if total is not None:
-        for factor in factors:
-            total = _applied("mul", total, factor, source=node.source)
-    return total
-
-
-def halve_products(graph: Graph) -> Graph:
-    """Let float32 products of halves that were cast take the halves, for tensor cores.
-
-    The sums are float32 still. The weights of an attention, which are no halves, are divided into
-    some that add up to them.
-    """
-
-    def changed(value: Value, inputs: tuple[Value, ...]) -> Value:
-        made = renewed(value, inputs)
-        node = made.node
-        if value.is_leaf or node is None or node.primitive.name != "matmul":
-            return made
-        return made if node.dtype is not dtypes.float32 else _product(node) or made
-
-    return rewritten(graph, changed)
 
 
 PASSES: dict[str, Callable[[Graph], Graph]] = {

@@ -14,7 +14,13 @@ from .cases import arithmetics
 
 TRANSPOSED = "transposed"
 # Kind of convolution -> the function beside `_direct` that can compute it.
-OTHERS = {"depthwise": "_taps", "pointwise": "_product", "patches": "_product", "line": "_planar"}
+OTHERS = {
+    "depthwise": "_taps",
+    "pointwise": "_product",
+    "patches": "_product",
+    "large patches": "_product",
+    "line": "_planar",
+}
 
 FORMS: dict[str, tuple[Conv, ...]] = {
     # Forms of transposed convolutions differ in what they multiply with zeros and how they store.
@@ -42,7 +48,14 @@ FORMS: dict[str, tuple[Conv, ...]] = {
         Conv("1x1, 1024 to 256", (1, 1024, 14, 14), 256, 1, {}),
         Conv("1x1 stride 2, 256 to 512", (64, 256, 56, 56), 512, 1, {"stride": 2}),
     ),
-    "patches": (Conv("16x16 stride 16, 3 to 384", (256, 3, 224, 224), 384, 16, {"stride": 16}),),
+    "large patches": (
+        Conv("16x16 stride 16, 3 to 384", (256, 3, 224, 224), 384, 16, {"stride": 16}),
+        Conv("16x16 stride 16, 3 to 384", (1, 3, 224, 224), 384, 16, {"stride": 16}),
+    ),
+    "patches": (
+        Conv("4x4 stride 4, 3 to 96", (128, 3, 224, 224), 96, 4, {"stride": 4}),
+        Conv("2x2 stride 2, 96 to 192", (128, 96, 56, 56), 192, 2, {"stride": 2}),
+    ),
     "line": (
         Conv("1-D 3, 512 to 512", (32, 512, 1500), 512, 3, {"padding": 1}),
         Conv("1-D 10 stride 5, 64 to 512", (64, 64, 8000), 512, 10, {"stride": 5}),

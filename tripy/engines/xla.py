@@ -14,6 +14,7 @@ from jax.experimental.layout import Format
 
 from tripy import dtypes, errors, passes, shapes
 from tripy.engines.base import Kernel, Options, Refusal
+from tripy.engines.xla_attention import fuse_attention
 from tripy.engines.xla_memory import FAILURES, PLATFORMS, check, failure
 from tripy.engines.xla_ops import ROWS, refusal
 from tripy.engines.xla_place import Placement, placement
@@ -22,7 +23,9 @@ from tripy.graph import Graph, Node, Value, bind, renewed, replaced, rewritten, 
 
 _LITERAL = 2**14  # bytes; smaller constants are part of a program, others are its arguments
 _EMBEDDED = 2**28  # bytes; up to here all weights of a static graph are part of its program
-COMPILER_OPTIONS: dict[str, dict[str, Any]] = {"cpu": {}, "gpu": {}}
+# Options of XLA for programs on GPUs that launches bound: convolutions become parts of CUDA graphs.
+LAUNCH_OPTIONS: dict[str, Any] = {"xla_gpu_experimental_enable_conv_fusion": True}
+SMALL_CONVOLUTION = 2e9  # operations that an H100 does in the time of a launch
 _PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
 _LAZY = ("dequantize", "expand")  # these make constants larger, so every call computes them
 
@@ -129,6 +132,14 @@ def _is_embedded(graph: Graph) -> bool:
     return not graph.symbols and "dequantize" not in names and size <= _EMBEDDED
 
 
+def _options(graph: Graph, platform: str) -> dict[str, Any]:
+    """Options of XLA that were faster where they were measured (see ARCHITECTURE.md)."""
+    nodes = [v.node for v in graph.operations if v.node is not None]
+    work = [n.primitive.work(n) for n in nodes if n.primitive.name in ("conv", "conv_transpose")]
+    is_bound = platform == "gpu" and len(work) > 1 and sum(work) / len(work) < SMALL_CONVOLUTION
+    return LAUNCH_OPTIONS if is_bound else {}
+
+
 # --- programs --------------------------------------------------------------------------------
 
 
@@ -138,10 +149,7 @@ def _spec(value: Value) -> Any:
 
 
 def _in_64_bits(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A jitted function that is called with 64-bit types on.
-
-    Compiled ahead, programs refuse int4 arrays for the layouts that JAX itself gave them.
-    """
+    """A function that is called with 64-bit types on; JAX takes arrays of the host for it."""
 
     def call(*arguments: Any) -> Any:
         with jax.enable_x64(True):
@@ -157,28 +165,37 @@ class _Compiled:
         self, graph: Graph, context: Context, placement: Placement, is_first: bool
     ) -> None:
         weights = [v for v in graph.constants if isinstance(v.data, jax.Array)]
-        self._options = COMPILER_OPTIONS[context.platform]
+        self._options = _options(graph, context.platform)
         self._specs = [_spec(v) for v in weights], [_spec(v) for v in graph.inputs]
         self._function = traceable(graph, weights, context)
         self._inputs = [placement.input(v, graph.names.get(id(v), "")) for v in graph.inputs]
+        self._is_wide = any(spec.dtype.itemsize == 8 for spec in self._specs[1])
         self._outputs = [placement.output(i) for i in range(len(graph.outputs))]
         self._placement = placement
         self._ranks = [len(value.shape) for value in graph.outputs]
         self._others: dict[tuple[Any, ...], Any] = {}  # programs for inputs in these layouts
         if any(v.dtype is dtypes.int4 for v in (*weights, *graph.inputs)):
-            self._call: Any = _in_64_bits(jax.jit(self._function, out_shardings=self._outputs))
+            # Compiled ahead, programs refuse int4 arrays for the layouts that JAX itself gave them.
+            call: Any = _in_64_bits(jax.jit(self._function, out_shardings=self._outputs))
         else:
             wanted = [placement.weight(v, is_first) for v in weights]
-            self._call = self._built(wanted, self._inputs, self._outputs)
-            (formats, usual), _ = self._call.input_formats
+            call = self._built(wanted, self._inputs, self._outputs)
+            (formats, usual), _ = call.input_formats
             for value, layout in zip(weights, formats):
                 value.data = jax.device_put(value.data, layout)
-            self._others[tuple(usual)] = self._call
+            self._others[tuple(usual)] = call
         self._weights = [value.data for value in weights]
+        self._use(call)
 
     def _built(self, weights: Any, inputs: Any, outputs: Any) -> Any:
         jitted: Any = jax.jit(self._function, in_shardings=(weights, inputs), out_shardings=outputs)
-        return jitted.lower(*self._specs).compile(compiler_options=self._options)
+        lowered = jitted.lower(*self._specs)
+        try:
+            return lowered.compile(compiler_options=self._options)
+        except FAILURES:
+            if not self._options:
+                raise
+        return lowered.compile()  # another version of XLA, or what the options cannot do
 
     def text(self) -> str:
         """Return the program that ran last, as XLA prints it."""
@@ -187,14 +204,13 @@ class _Compiled:
 
     def __call__(self, inputs: Sequence[Any]) -> Any:
         """Run on arrays; results lie in memory as the inputs of their rank do."""
-        arrays = self._placement.arrays(inputs, self._inputs)
         try:
-            return self._placement.run(self._call, self._weights, arrays)
+            return self._run(inputs)
         except ValueError as problem:
             if "layouts" not in str(problem):
                 raise
         with jax.enable_x64(True):
-            arrays = jax.device_put(list(arrays), self._inputs)
+            arrays = self._placement.arrays(inputs, self._inputs)
             formats = tuple(x.format for x in arrays)
             if formats not in self._others:
                 weights = [x.format for x in self._weights]
@@ -204,8 +220,13 @@ class _Compiled:
                     for rank, at in zip(self._ranks, self._outputs)
                 ]
                 self._others[formats] = self._built(weights, list(formats), outputs)
-        self._call = self._others[formats]
-        return self._placement.run(self._call, self._weights, arrays)
+        self._use(self._others[formats])
+        return self._run(arrays)
+
+    def _use(self, call: Any) -> None:
+        wanted = call if not self._is_wide else _in_64_bits(call)
+        self._call = call
+        self._run = self._placement.caller(wanted, self._weights, self._inputs)
 
 
 class XLAProgram:
@@ -224,7 +245,7 @@ class XLAProgram:
             with jax.enable_x64(True):
                 graph = passes.fold_normalisation(graph)
                 if platform == "gpu":
-                    graph = passes.halve_products(graph)
+                    graph = fuse_attention(graph, options.layout is None)
                 self._graph = prepared(graph, self._context, self._placement)
                 if options.layout is None and _is_embedded(self._graph):
                     for value in self._graph.constants:

@@ -10,6 +10,7 @@ from jax import lax
 from jax import numpy as jnp
 
 from tripy.engines import (
+    xla_attention,
     xla_elementwise,
     xla_order,
     xla_plugin,
@@ -19,16 +20,25 @@ from tripy.engines import (
     xla_window,
 )
 from tripy.engines.base import Refusal
-from tripy.engines.window_kernels import WIDE
 from tripy.engines.xla_cast import BFLOAT16, FLOAT16, FLOAT32, FLOATS, cast
 from tripy.engines.xla_elementwise import stretched, unpacked, wide
-from tripy.engines.xla_types import Array, Attrs, Check, Context, DType, Inputs, Row, Shape
+from tripy.engines.xla_types import (
+    Array,
+    Attrs,
+    Check,
+    Context,
+    DType,
+    Inputs,
+    Row,
+    Shape,
+    sum_type,
+)
 from tripy.graph import Node
 
 __all__ = ["CHECKS", "ROWS"]
 
 #: Modules with the rows of a family each.
-FAMILIES = (xla_order, xla_plugin, xla_quantize, xla_random, xla_resize, xla_window)
+FAMILIES = (xla_attention, xla_order, xla_plugin, xla_quantize, xla_random, xla_resize, xla_window)
 INT32, INT64 = np.dtype(np.int32), np.dtype(np.int64)
 
 
@@ -192,13 +202,12 @@ NARROWER = {"float16": FLOAT16, "bfloat16": BFLOAT16}
 
 def _matmul(ctx: Context, inputs: Inputs, attrs: Attrs, shape: Shape, dtype: DType) -> Array:
     lhs, rhs = inputs
-    is_float32 = lhs.dtype == FLOAT32  # halves may have float32 products: see passes.py
+    is_float32 = lhs.dtype == FLOAT32
     if is_float32:
         lhs, rhs = (cast(x, NARROWER.get(ctx.precision, dtype)) for x in inputs)
     exact = is_float32 and ctx.precision == "float32"
     precision = lax.Precision.HIGHEST if exact else lax.Precision.DEFAULT
-    # cuBLAS adds halves up in float32 and rounds once; a bias is fused only into such results.
-    kind = dtype if ctx.platform == "gpu" else WIDE.get(dtype, dtype)
+    kind = sum_type(ctx, lhs, rhs, dtype)
     product = jnp.matmul(lhs, rhs, precision=precision, preferred_element_type=kind)
     return cast(product, dtype)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -52,21 +52,18 @@ class Placement:
         """Return where a result is."""
         return self._sharding
 
-    def arrays(self, inputs: Sequence[Any], where: Any) -> Sequence[Any]:
-        """Return inputs where a program expects them; it takes arrays of the host, too."""
-        return inputs
+    def arrays(self, inputs: Sequence[Any], where: Any) -> list[Any]:
+        """Return inputs where a program expects them."""
+        found: list[Any] = jax.device_put(list(inputs), where)
+        return found
 
-    def run(self, call: Any, weights: Sequence[Any], inputs: Sequence[Any]) -> Any:
-        """Call a program."""
-        for x in inputs:
-            if not isinstance(x, jax.Array):
-                with jax.enable_x64(True):
-                    return call(weights, inputs)
-        return call(weights, inputs)
+    def caller(self, call: Any, weights: Sequence[Any], where: Any) -> Callable[..., Any]:
+        """Return a program as a function of its inputs, without work of our own per call."""
+        return functools.partial(call, weights)
 
-    def given(self, results: Sequence[Any]) -> list[Any]:
+    def given(self, results: list[Any]) -> list[Any]:
         """Return results as tensors hold them."""
-        return [np.asarray(r) for r in results] if self._is_host else list(results)
+        return [np.asarray(r) for r in results] if self._is_host else results
 
 
 class MeshPlacement(Placement):
@@ -112,17 +109,22 @@ class MeshPlacement(Placement):
         """Return how a result is divided; whole on every device, unless a rule names it."""
         return self._named(self._layout.outputs[position])
 
-    def arrays(self, inputs: Sequence[Any], where: Any) -> Sequence[Any]:
+    def arrays(self, inputs: Sequence[Any], where: Any) -> list[Any]:
         """Return inputs divided as a program expects them; those that are do not move."""
-        with jax.enable_x64(True):
-            return [_spread(x, sharding) for x, sharding in zip(inputs, where)]
+        return [_spread(x, sharding) for x, sharding in zip(inputs, where)]
 
-    def run(self, call: Any, weights: Sequence[Any], inputs: Sequence[Any]) -> Any:
-        """Call a program, one at a time."""
-        with self.launching:
-            return call(weights, inputs)
+    def caller(self, call: Any, weights: Sequence[Any], where: Any) -> Callable[..., Any]:
+        """Return a program as a function of its inputs."""
 
-    def given(self, results: Sequence[Any]) -> list[Any]:
+        def run(inputs: Sequence[Any]) -> Any:
+            with jax.enable_x64(True):
+                arrays = self.arrays(inputs, where)
+            with self.launching:
+                return call(weights, arrays)
+
+        return run
+
+    def given(self, results: list[Any]) -> list[Any]:
         """Return whole results on the first device of this process, others where they are."""
         if self._is_host:
             _jax.block_until_ready(results)  # inputs are the caller's memory

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from tripy.engines.window_kernels import WIDE
 from tripy.errors import Source
 
 Array = Any  # a jax.Array, or what stands for one while a program is traced
@@ -29,6 +30,16 @@ class Context(NamedTuple):
     platform: str = "cpu"
     source: Source = ()
     scopes: Mapping[int, str] = MappingProxyType({})
+
+
+def sum_type(ctx: Context, lhs: Array, rhs: Array, dtype: DType) -> DType:
+    """Return the type that a matrix product should have, before it is cast to ``dtype``.
+
+    On GPUs cuBLAS adds halves up in float32 and rounds once, and a bias is fused only into such
+    results; products of vectors become loops, which add in the type of their result.
+    """
+    is_vector = min(lhs.ndim, rhs.ndim) < 2 or 1 in (lhs.shape[-2], rhs.shape[-1])
+    return dtype if ctx.platform == "gpu" and not is_vector else WIDE.get(dtype, dtype)
 
 
 # Rows get sizes that are known: programs are specialised. They are traced with 64-bit types on.

@@ -190,6 +190,8 @@ def _disjoint(x: Array, kernel: Shape, space: Shape, w: Window) -> Array:
 TAPS = 128
 #: Channels per group up to which it is.
 NARROW = 4
+#: Cells of a kernel from which windows that do not overlap are one product on GPUs, too.
+LARGE = 64
 #: Spatial dims up to which the platform's own convolution is fast.
 DEPTH = {"cpu": 2, "gpu": 3}
 #: Form of each kind of convolution on each platform; others are `_direct`, or `_deep`.
@@ -201,10 +203,16 @@ FORMS: dict[str, dict[str, Form]] = {
         "narrow": _taps,
         "pointwise": _product,
         "whole": _product,
+        "large patches": _product,
         "patches": _product,
         "line": _planar,
     },
-    "gpu": {"scale": _taps, "depthwise line": _planar, "whole": _product},
+    "gpu": {
+        "scale": _taps,
+        "depthwise line": _planar,
+        "whole": _product,
+        "large patches": _product,
+    },
 }
 
 
@@ -220,6 +228,7 @@ def _kind(x: Array, weight: Array, w: Window) -> str:
         ("depthwise", weight.shape[1] == 1 < w.groups and taps <= TAPS),
         ("pointwise", math.prod(kernel) == 1),
         ("whole", math.prod(space) == 1),
+        ("large patches", apart and math.prod(kernel) >= LARGE),
         ("patches", apart),
         ("narrow", w.groups > 1 and weight.shape[1] <= NARROW and taps <= TAPS),
         ("line", len(kernel) == 1),
@@ -386,9 +395,11 @@ TRANSPOSED: dict[str, TransposedForm] = {
 FORM: str | None = None
 #: Convolutions up to which phases are computed one by one.
 PHASES = 8
+#: Channels up to which blocks without overlap are faster on tensor cores than cuDNN's own form.
+BLOCK_CHANNELS = 256
 
 
-def transposed_form(x: Array, dims: Sequence[Dim], groups: int) -> str:
+def transposed_form(ctx: Context, x: Array, dims: Sequence[Dim], groups: int) -> str:
     """The form in which a transposed convolution is computed."""
     strides = [d.stride for d in dims]
     spaced = any(d.stride > 1 < d.spacing for d in dims)
@@ -396,7 +407,11 @@ def transposed_form(x: Array, dims: Sequence[Dim], groups: int) -> str:
         return "phases" if FORM == "blocks" and spaced else FORM
     if max(strides) == 1:
         return "dilated"
-    few = math.prod(strides) <= PHASES and groups == 1 and any(d.kernel > d.stride for d in dims)
+    overlaps = any(d.kernel > d.stride for d in dims)
+    if ctx.platform == "gpu" and x.dtype.itemsize == 2 and groups == 1 and not spaced:
+        in_blocks = not overlaps and len(dims) == 2 and x.shape[1] <= BLOCK_CHANNELS
+        return "blocks" if in_blocks else "dilated"
+    few = math.prod(strides) <= PHASES and groups == 1 and overlaps
     is_slow = x.dtype.itemsize > 2  # without tensor cores the zeros that blocks add cost more
     return "phases" if spaced or (few and is_slow) else "blocks"
 
@@ -410,7 +425,7 @@ def _conv_transpose(
     dims = [Dim(*values) for values in zip(*sizes)]
     if x.size == 0 or weight.size == 0:
         return _biased(jnp.zeros(shape, dtype), bias)
-    form = TRANSPOSED[transposed_form(x, dims, attrs["groups"])]
+    form = TRANSPOSED[transposed_form(ctx, x, dims, attrs["groups"])]
     return form(ctx, x, weight, bias, dims, attrs["groups"]).astype(dtype)
 
 
