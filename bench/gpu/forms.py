@@ -50,9 +50,9 @@ FORMS: dict[str, tuple[Conv, ...]] = {
     ),
     "large patches": (
         Conv("16x16 stride 16, 3 to 384", (256, 3, 224, 224), 384, 16, {"stride": 16}),
-        Conv("16x16 stride 16, 3 to 384", (1, 3, 224, 224), 384, 16, {"stride": 16}),
     ),
     "patches": (
+        Conv("16x16 stride 16, 3 to 384", (1, 3, 224, 224), 384, 16, {"stride": 16}),
         Conv("4x4 stride 4, 3 to 96", (128, 3, 224, 224), 96, 4, {"stride": 4}),
         Conv("2x2 stride 2, 96 to 192", (128, 96, 56, 56), 192, 2, {"stride": 2}),
     ),

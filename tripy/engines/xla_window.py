@@ -190,8 +190,8 @@ def _disjoint(x: Array, kernel: Shape, space: Shape, w: Window) -> Array:
 TAPS = 128
 #: Channels per group up to which it is.
 NARROW = 4
-#: Cells of a kernel from which windows that do not overlap are one product on GPUs, too.
-LARGE = 64
+#: Cells of a kernel, and windows, from which those that do not overlap are a product on GPUs, too.
+LARGE, MANY = 64, 4096
 #: Spatial dims up to which the platform's own convolution is fast.
 DEPTH = {"cpu": 2, "gpu": 3}
 #: Form of each kind of convolution on each platform; others are `_direct`, or `_deep`.
@@ -221,6 +221,7 @@ def _kind(x: Array, weight: Array, w: Window) -> str:
     taps = math.prod(weight.shape[1:])
     if max(w.spread) > 1:
         return "spread"
+    is_large = math.prod(kernel) >= LARGE and x.shape[0] * math.prod(space) >= MANY
     apart = all(s >= e or n == 1 for s, e, n in zip(w.stride, _extents(kernel, w), space))
     kinds = [
         ("scale", taps == 1 < w.groups),
@@ -228,7 +229,7 @@ def _kind(x: Array, weight: Array, w: Window) -> str:
         ("depthwise", weight.shape[1] == 1 < w.groups and taps <= TAPS),
         ("pointwise", math.prod(kernel) == 1),
         ("whole", math.prod(space) == 1),
-        ("large patches", apart and math.prod(kernel) >= LARGE),
+        ("large patches", apart and is_large),
         ("patches", apart),
         ("narrow", w.groups > 1 and weight.shape[1] <= NARROW and taps <= TAPS),
         ("line", len(kernel) == 1),
