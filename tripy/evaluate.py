@@ -14,7 +14,7 @@ from tripy import dtypes, errors
 from tripy.config import config
 from tripy.devices import CPU, device
 from tripy.engines import base
-from tripy.graph import Graph, Value, gather, shape_text, topological
+from tripy.graph import Graph, Spread, Value, gather, shape_text, topological
 from tripy.locks import Lock
 from tripy.tensor import HOOKS
 
@@ -46,15 +46,18 @@ def evaluate(values: Sequence[Value]) -> None:
             evaluate([value for value in values if value.device == place])
         return
     order = topological(values)
-    gather(order)
-    weights = [v for v in order if v.data is None and v.parameter and v.node is not None]
-    for value in weights:
-        _evaluate_weight(value)
-    pending = [v for v in order if v.data is None]
+    pending = []
+    for value in order:
+        if value.data is None and value.parameter and value.node is not None:
+            _evaluate_weight(value)
+        if value.data is None:
+            pending.append(value)
+        elif type(value.data) is Spread:
+            gather((value,))
     if not pending:
         return
     if _is_big(pending):
-        _run_compiled(values)
+        _run_compiled(values, order)
     else:
         del pending
         _interpret(order)
@@ -76,10 +79,10 @@ def _is_big(values: Sequence[Value]) -> bool:
         return False
     work = 0.0
     for value in values:
-        if work >= threshold:
-            break
         if value.node is not None:
             work += value.node.primitive.work(value.node)
+            if work >= threshold:
+                return True
     return work >= threshold
 
 
@@ -97,9 +100,9 @@ def _interpret(order: list[Value]) -> None:
         forget()
 
 
-def _run_compiled(wanted: Sequence[Value]) -> None:
-    _check_values(wanted)
-    order = topological(wanted)
+def _run_compiled(wanted: Sequence[Value], order: list[Value]) -> None:
+    if _check_values(order):
+        order = topological(wanted)
     outputs = _outputs([v for v in order if v.data is None], wanted)
     inputs = [v for v in order if v.data is not None and not (v.parameter or v.literal)]
     program = _program_for(Graph(inputs, outputs, order))
@@ -120,15 +123,20 @@ def _buffer(value: Value) -> Any:
     return value.data
 
 
-def _check_values(wanted: Sequence[Value]) -> None:
-    """Raise what eager mode raises about elements; a program would take the nearest valid ones."""
+def _check_values(order: Sequence[Value]) -> bool:
+    """Raise what eager mode raises about elements; a program would take the nearest valid ones.
+
+    Returns:
+        Whether something was computed.
+    """
     from tripy.engines.reference import VALUE_CHECKS, check_values
 
-    nodes = [v.node for v in topological(wanted) if v.data is None and v.node is not None]
-    for node in nodes:
-        if node.primitive.name in VALUE_CHECKS:
-            evaluate((node.inputs[1],))
-            check_values(node, (np.asarray(node.inputs[1].data),))
+    nodes = [v.node for v in order if v.data is None and v.node is not None]
+    checked = [node for node in nodes if node.primitive.name in VALUE_CHECKS]
+    for node in checked:
+        evaluate((node.inputs[1],))
+        check_values(node, (np.asarray(node.inputs[1].data),))
+    return bool(checked)
 
 
 def _outputs(pending: Sequence[Value], wanted: Sequence[Value]) -> list[Value]:

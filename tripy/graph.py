@@ -161,18 +161,23 @@ def topological(outputs: Iterable[Value]) -> list[Value]:
     """Return every value that the outputs need, inputs before users, without recursion."""
     order: list[Value] = []
     seen: set[int] = set()
-    stack: list[tuple[Value, bool]] = [(value, False) for value in reversed(list(outputs))]
+    stack: list[Any] = list(outputs)
+    stack.reverse()
     while stack:
-        value, expanded = stack.pop()
-        if expanded:
+        value = stack.pop()
+        if type(value) is tuple:  # its inputs are in the order already
+            order.append(value[0])
+            continue
+        key = id(value)
+        if key in seen:
+            continue
+        seen.add(key)
+        node = value.node
+        if node is None or value.data is not None or value.parameter:  # a leaf
             order.append(value)
             continue
-        if id(value) in seen:
-            continue
-        seen.add(id(value))
-        stack.append((value, True))
-        if not value.is_leaf and value.node is not None:
-            stack.extend((i, False) for i in reversed(value.node.inputs) if id(i) not in seen)
+        stack.append((value,))
+        stack.extend([i for i in node.inputs[::-1] if id(i) not in seen])
     return order
 
 

@@ -485,9 +485,11 @@ def broadcast(*all_shapes: Shape) -> Shape | None:
 
 def as_size(value: Any) -> Size | None:
     """Return the size that an int-like value or a DimensionSize stands for, else None."""
-    size = getattr(value, "_size", None)
-    if size is not None:
-        return size  # type: ignore[no-any-return]
+    kind = type(value)  # a missing attribute of a tensor would cost the search for similar names
+    if kind is int:
+        return value  # type: ignore[no-any-return]
+    if hasattr(kind, "_value"):
+        return value._size if hasattr(kind, "_size") else None
     if isinstance(value, bool) or not hasattr(value, "__index__") or hasattr(value, "dtype"):
         return int(value) if _is_numpy_integer(value) else None
     return int(value.__index__())

@@ -13,7 +13,7 @@ from jax import numpy as jnp
 from tripy import dtypes
 from tripy.engines.xla_cast import FLOAT32
 from tripy.engines.xla_types import Array, Attrs, Context, DType, Inputs, Row, Shape, sum_type
-from tripy.graph import Graph, Node, Primitive, Value, renewed, replaced, rewritten, volume
+from tripy.graph import Graph, Node, Primitive, Type, Value, renewed, replaced, rewritten, volume
 from tripy.ops.registry import PRIMITIVES
 
 _HALVES = (dtypes.float16, dtypes.bfloat16)
@@ -23,12 +23,12 @@ _MOVEMENT = ("permute", "reshape", "expand")
 # --- finding it --------------------------------------------------------------------------------
 
 
-def _unreachable(*_: Any) -> Any:
-    raise NotImplementedError("attention is only made by a rewrite")
+def _type(q: Value, k: Value, v: Value, *_: Value, **__: Any) -> Type:
+    return q.dtype, (*q.shape[:-1], v.shape[-1])
 
 
 #: softmax(scale · Q·K + bias, where the mask holds)·V of halves, rounded once.
-ATTENTION = Primitive("attention", _unreachable, lambda node: volume(node.shape))
+ATTENTION = Primitive("attention", _type, lambda node: volume(node.shape))
 
 
 class _Scaled(NamedTuple):

@@ -14,6 +14,7 @@ from tripy.engines import (
     xla_elementwise,
     xla_order,
     xla_plugin,
+    xla_pool,
     xla_quantize,
     xla_random,
     xla_resize,
@@ -38,7 +39,16 @@ from tripy.graph import Node
 __all__ = ["CHECKS", "ROWS"]
 
 #: Modules with the rows of a family each.
-FAMILIES = (xla_attention, xla_order, xla_plugin, xla_quantize, xla_random, xla_resize, xla_window)
+FAMILIES = (
+    xla_attention,
+    xla_order,
+    xla_plugin,
+    xla_pool,
+    xla_quantize,
+    xla_random,
+    xla_resize,
+    xla_window,
+)
 INT32, INT64 = np.dtype(np.int32), np.dtype(np.int64)
 
 

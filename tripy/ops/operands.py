@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,7 +27,10 @@ def dtype_family(kind: dtype) -> str:
 
 def broadcast_values(*values: Value) -> shapes.Shape:
     """Return the shape that operands broadcast to; TripyShapeError where they do not."""
-    result = shapes.broadcast(*[value.shape for value in values])
+    found = [value.shape for value in values]
+    if found[-1] == found[0] or not found[-1]:  # most often
+        found.pop()
+    result = shapes.broadcast(*found) if len(found) > 1 else found[0]
     if result is None:
         raise shape_error(
             "the shapes do not broadcast.",
@@ -69,10 +73,28 @@ def adapt(value: Any, kind: dtype, place: devices.device, argument: str) -> Tens
             return HOOKS["cast"](wrap(value._value), kind)  # type: ignore[no-any-return]
     if isinstance(value, Tensor):
         return value
-    plain = type(value)
+    plain: Any = type(value)
+    if plain in NUMBER_KINDS and value:  # 0.0 and -0.0 are equal, but not the same
+        return _number(value, plain, kind, place, argument)
     leaves, widest = ([value], plain) if plain in NUMBER_KINDS else _leaves(value)
     if widest is None:
         return Tensor(value, device=place)
+    _check_kind(value, widest, kind, argument)
+    if plain in NUMBER_KINDS:
+        return literal(_scalar(value, widest, kind, argument), kind, place)
+    shape = np.shape(value) if not isinstance(value, (list, tuple)) else Tensor(value)._value.shape
+    array = numbers_to_array(leaves, widest, kind).reshape(shape)
+    return literal(array, kind, place)
+
+
+@functools.lru_cache(256)  # the same numbers come again and again
+def _number(value: Any, plain: type, kind: dtype, place: devices.device, argument: str) -> Tensor:
+    _check_kind(value, plain, kind, argument)
+    return literal(_scalar(value, plain, kind, argument), kind, place)
+
+
+def _check_kind(value: Any, widest: type, kind: dtype, argument: str) -> None:
+    """Raise TripyTypeError where a Python number of a kind has no place in a dtype."""
     family = "bool" if kind is dtypes.bool_ else "float" if kind in _FLOATING else "integer"
     if (family, widest) in _REFUSED:
         raise errors.error(
@@ -83,11 +105,6 @@ def adapt(value: Any, kind: dtype, place: devices.device, argument: str) -> Tens
             fix=f"cast the tensor first: tp.cast(tensor, {_WIDER[widest]})",
             argument=argument,
         )
-    if plain in NUMBER_KINDS:
-        return literal(_scalar(value, widest, kind, argument), kind, place)
-    shape = np.shape(value) if not isinstance(value, (list, tuple)) else Tensor(value)._value.shape
-    array = numbers_to_array(leaves, widest, kind).reshape(shape)
-    return literal(array, kind, place)
 
 
 _FLOATING = (*FLOATS, dtypes.float8)

@@ -22,6 +22,8 @@ def window_ints(
     """Return one int per spatial dim of an int, a sequence of ints, or None."""
     if value is None:
         return (default,) * count
+    if type(value) is tuple and len(value) == count and _are_ints(value, minimum):
+        return value  # as modules pass it
     items = (value,) * count if is_integer(value) else value
     if not isinstance(items, (list, tuple)) or not all(is_integer(item) for item in items):
         raise errors.error(
@@ -38,6 +40,14 @@ def window_ints(
         if item < minimum:
             raise _out_of_range(argument, item, minimum, (argument, i))
     return result
+
+
+def _are_ints(values: tuple[Any, ...], minimum: int) -> bool:
+    return all(type(value) is int and value >= minimum for value in values)
+
+
+def _is_pair(value: Any) -> bool:
+    return type(value) is tuple and len(value) == 2 and _are_ints(value, 0)
 
 
 def _out_of_range(
@@ -81,6 +91,8 @@ def normalise_padding(padding: Any, count: int) -> Pairs | str:
                 argument="padding",
             )
         return "same"
+    if type(padding) is tuple and len(padding) == count and all(map(_is_pair, padding)):
+        return padding  # as modules pass it
     items = (padding,) * count if is_integer(padding) else padding
     pairs = _as_pairs(items)
     if pairs is None:
