@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import weakref
 from collections import OrderedDict
@@ -86,10 +87,15 @@ def _is_big(values: Sequence[Value]) -> bool:
     return work >= threshold
 
 
-def _interpret(order: list[Value]) -> None:
-    """Compute in order. Nodes are cut on the way, so what nobody else holds is freed at once."""
+@functools.cache  # an import in every evaluation would take as long as an operation
+def _forget() -> Callable[[], None]:
     from tripy.engines.plugin_kernels import forget
 
+    return forget
+
+
+def _interpret(order: list[Value]) -> None:
+    """Compute in order. Nodes are cut on the way, so what nobody else holds is freed at once."""
     compute = base.interpreter(order[-1].device.kind)
     order.reverse()
     try:
@@ -97,7 +103,7 @@ def _interpret(order: list[Value]) -> None:
             while order:
                 compute(order.pop())
     finally:
-        forget()
+        _forget()()
 
 
 def _run_compiled(wanted: Sequence[Value], order: list[Value]) -> None:
