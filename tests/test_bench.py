@@ -63,7 +63,8 @@ def test_the_suite_runs_in_its_quick_mode_and_goes_on_where_it_ended(tmp_path: P
         pytest.importorskip(package, reason=f"the suite measures beside {package}")
     peers = ("--peers", "openvino,onnxruntime,torch,jax")
     run_suite(tmp_path, *peers, "--groups", "conv", "--only", "asymmetric")
-    record = run_suite(tmp_path, *peers, "--only", "asymmetric|ConvNeXt|audio")
+    only = ("--groups", "conv,networks", "--only", "asymmetric|ConvNeXt|audio")
+    record = run_suite(tmp_path, *peers, *only)
     names = [
         "3x3 stride 2, asymmetric padding (quick)",
         "ConvNeXt-tiny",
@@ -77,3 +78,22 @@ def test_the_suite_runs_in_its_quick_mode_and_goes_on_where_it_ended(tmp_path: P
         for entry in row["contestants"].values():
             assert entry["median"] > 0
             assert entry["error"] < 1e-4
+
+
+def test_the_suite_starts_processes_from_files(tmp_path: Path) -> None:
+    for package in ("onnxruntime", "onnx", "torch"):
+        pytest.importorskip(package, reason=f"the suite measures beside {package}")
+    peers = ("--peers", "openvino,onnxruntime,torch")
+    record = run_suite(tmp_path, *peers, "--groups", "start", "--only", "MobileNetV2")
+    (row,) = record["rows"]
+    assert set(row["contestants"]) == {
+        "tripy",
+        "OpenVINO",
+        "OpenVINO, its cache",
+        "ONNX Runtime",
+        "torch",
+    }
+    for entry in row["contestants"].values():
+        assert entry["median"] > 0
+        assert entry["peak_megabytes"] > 10
+        assert entry["error"] < 1e-4

@@ -22,7 +22,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-GROUPS = ("conv", "networks")
+GROUPS = ("conv", "networks", "start")
 PEERS = ("openvino", "onnxruntime", "torch", "torch.compile", "jax")
 DTYPES = ("float32", "bfloat16")
 
@@ -90,7 +90,7 @@ class Run:
         from bench.nets.contests import CompileTime
         from bench.nets.store import Store
 
-        from . import peers, report
+        from . import peak, peers, report
 
         absent = peers.missing(options.peers)
         self.options, self.start = options, time.monotonic()
@@ -110,6 +110,7 @@ class Run:
         remarks += [f"Not installed: {', '.join(absent)}."] if absent else []
         remarks.append(f"ONNX models were written by {options.onnx}.")
         run = {"machine": _machine(options.threads), "command": command, "notes": remarks}
+        run["peaks"] = peak.peaks(self.arithmetics, options.quick)
         self.report = Store(options.json, options.markdown, run, report.page)
         self.skipped: list[str] = []
         self.failed = False
@@ -117,7 +118,7 @@ class Run:
     def measure(self) -> None:
         from bench.nets.store import is_wrong
 
-        from . import cases, rows
+        from . import cases, rows, start
 
         options = self.options
         batches = options.batch or (cases.QUICK_BATCHES if options.quick else cases.BATCHES)
@@ -125,7 +126,8 @@ class Run:
             for case in cases.SOURCES[group](options.quick, batches, self.arithmetics):
                 if not self._is_wanted(group, case.key):
                     continue
-                row = rows.row_of(group, case, self.settings)
+                make = start.row_of if group == "start" else rows.row_of
+                row = make(group, case, self.settings)
                 self.failed |= is_wrong(row)
                 self.report.add(row)
 

@@ -81,4 +81,9 @@ def network_cases(
                 yield network_case(network, batch, arithmetic, quick, exact=True)
 
 
-SOURCES = {"conv": conv_cases, "networks": network_cases}
+def start_cases(quick: bool, batches: Sequence[int], arithmetics: Sequence[str]) -> Iterator[Case]:
+    """The networks at the smallest batch, in float32."""
+    yield from network_cases(quick, batches[:1], ("float32",))
+
+
+SOURCES = {"conv": conv_cases, "networks": network_cases, "start": start_cases}

@@ -13,7 +13,6 @@ from bench.nets.store import (
     Row,
     Run,
     best_peer,
-    compile_text,
     groups,
     milliseconds,
     names,
@@ -28,7 +27,9 @@ tripy's median to another one, below 1 is faster. All are given the same weights
 of threads. OpenVINO and ONNX Runtime read one ONNX model; JAX is the faster of its two layouts.
 torch with channels_last, and JAX where that is faster, take inputs and give results with the
 channels last in memory; all others take and give them first, and pay for what they rearrange.
-Compile seconds go from the module, or the ONNX model, to the first result."""
+Compile seconds go from the module, or the ONNX model, to the first result. The peak is that of a
+large matrix product of torch. The group "start" goes from the start of a process to its first
+result; everybody has files of the model, and those are in memory."""
 
 
 def _median(row: Row, name: str) -> float | None:
@@ -51,21 +52,51 @@ def _best_text(row: Row) -> str:
     return f"{value:.2f} ({best[0]})" if best and value else DASH
 
 
-def timing_table(rows: Sequence[Row]) -> str:
+def _of_peak(row: Row, runs: Sequence[Run]) -> str:
+    """The part of the machine's measured rate that we reach."""
+    peak = runs[row["run"]].get("peaks", {}).get(row["arithmetic"])
+    ours = _median(row, OURS)
+    return f"{row['flops'] / ours / peak:.0%}" if peak and ours and row.get("flops") else DASH
+
+
+def timing_table(rows: Sequence[Row], runs: Sequence[Run]) -> str:
     others = [name for name in names(rows) if name != OURS]
-    columns = ["case", f"{OURS} ms", f"to {BEST}", f"to {OPENVINO}", *others, "compile s"]
+    columns = ["case", f"{OURS} ms", f"to {BEST}", f"to {OPENVINO}", "of peak", *others]
 
     def cells(row: Row) -> list[str]:
         entries = row["contestants"]
         times = [milliseconds(entries.get(name, {})) or DASH for name in (OURS, *others)]
-        ratios = [_best_text(row), _number(ratio(row, OPENVINO))]
-        return [row["key"], times[0], *ratios, *times[1:], compile_text(row)]
+        ratios = [_best_text(row), _number(ratio(row, OPENVINO)), _of_peak(row, runs)]
+        return [row["key"], times[0], *ratios, *times[1:]]
 
     return table(columns, map(cells, rows))
 
 
+def compile_table(rows: Sequence[Row]) -> str:
+    """Seconds that everybody took to compile; nothing for groups where nobody did."""
+    contestants = names(rows)
+    compared = [name for name in (OPENVINO, "torch.compile") if name in contestants]
+
+    def seconds(row: Row, name: str) -> float | None:
+        return row["contestants"].get(name, {}).get("compile_seconds")
+
+    def cells(row: Row) -> list[str]:
+        ours, theirs = seconds(row, OURS), [seconds(row, name) for name in compared]
+        ratios = [_number(ours / other) if ours and other else DASH for other in theirs]
+        known = (seconds(row, name) for name in contestants)
+        return [row["key"], *ratios, *(f"{value:.3g}" if value else DASH for value in known)]
+
+    columns = ["compile s", *(f"{OURS} to {name}" for name in compared), *contestants]
+    is_known = any(seconds(row, OURS) for row in rows)
+    return table(columns, map(cells, rows)) if is_known else ""
+
+
+MEMORY = {"start": "peak MB of the process"}
+
+
 def memory_table(rows: Sequence[Row]) -> str:
     """Nothing, where no memory was measured."""
+    title = MEMORY.get(rows[0]["group"], "peak MB beyond what was there")
     contestants = names(rows)
 
     def cell(entry: Mapping[str, Any]) -> str:
@@ -76,7 +107,7 @@ def memory_table(rows: Sequence[Row]) -> str:
 
     body = [cells(row) for row in rows]
     is_known = any(set(line[1:]) != {DASH} for line in body)
-    return table(["peak MB beyond what was there", *contestants], body) if is_known else ""
+    return table([title, *contestants], body) if is_known else ""
 
 
 # --- means -----------------------------------------------------------------------------------
@@ -118,14 +149,15 @@ def _header(number: int, run: Run) -> str:
     return "  \n".join([*lines, *run["notes"]])
 
 
-def _group(name: str, rows: Sequence[Row]) -> str:
-    parts = [f"## {name}", timing_table(rows), memory_table(rows), "\n".join(notes(rows))]
+def _group(name: str, rows: Sequence[Row], runs: Sequence[Run]) -> str:
+    tables = [timing_table(rows, runs), compile_table(rows), memory_table(rows)]
+    parts = [f"## {name}", *tables, "\n".join(notes(rows))]
     return "\n\n".join(part for part in parts if part)
 
 
 def page(runs: Sequence[Run], rows: Sequence[Row]) -> str:
     parts = [EXPLANATION, *(_header(i, run) for i, run in enumerate(runs))]
-    parts += [_group(name, found) for name, found in groups(rows).items()]
+    parts += [_group(name, found, runs) for name, found in groups(rows).items()]
     if rows:
         parts += ["## Geometric means of the ratios", means_table(rows)]
     return "\n\n".join(parts) + "\n"
