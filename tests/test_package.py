@@ -7,6 +7,7 @@ import builtins
 import functools
 import graphlib
 import inspect
+import os
 import re
 import statistics
 import subprocess
@@ -326,3 +327,27 @@ def test_functions_are_short() -> None:
 def test_every_module_has_a_docstring() -> None:
     written = [name for name, path in MODULES.items() if path.read_text().strip()]
     assert [name for name in written if not ast.get_docstring(tree_of(MODULES[name]))] == []
+
+
+CONVERTER = """
+import io, sys
+import tripy as tp
+tp.compile(tp.exp, args=[tp.InputInfo((3,), tp.float32)])
+import openvino, onnx
+assert "openvino.tools.ovc" not in sys.modules
+x, y = (onnx.helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, [3]) for n in "xy")
+graph = onnx.helper.make_graph([onnx.helper.make_node("Exp", ["x"], ["y"])], "g", [x], [y])
+opset = onnx.helper.make_opsetid("", 20)
+path = sys.argv[1] + "/exp.onnx"
+onnx.save(onnx.helper.make_model(graph, opset_imports=[opset], ir_version=10), path)
+assert openvino.convert_model(path).inputs[0].any_name == "x"
+"""
+
+
+def test_openvino_stays_whole_for_others(tmp_path: Path) -> None:
+    """Its converter of models is not imported with it, but is there when somebody calls it."""
+    pytest.importorskip("onnx")
+    command = [sys.executable, "-W", "ignore", "-c", CONVERTER, str(tmp_path)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr

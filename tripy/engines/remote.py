@@ -11,7 +11,6 @@ import contextlib
 import logging
 import os
 import re
-import subprocess
 import sys
 from collections import deque
 from collections.abc import Sequence
@@ -32,6 +31,8 @@ class _Helper:
     """The helper process of this process."""
 
     def __init__(self) -> None:
+        import subprocess  # few processes need it
+
         paths = os.pathsep.join(map(os.path.abspath, sys.path))
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "tripy.helper"],

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import io
+import mmap
 import struct
 import zipfile
+from collections.abc import Iterator
 from typing import Any
 
 from tripy.interop.files import bad
+
+_PART = 1 << 22  # bytes
 
 
 class Archive:
@@ -44,3 +48,14 @@ class Archive:
         """Return the bytes of a member."""
         start, size = self.place(name)
         return memoryview(self.data)[start : start + size]
+
+    def parts(self, name: str) -> Iterator[memoryview]:
+        """Yield a member in parts; pages of a mapped file leave memory once they were read."""
+        start, size = self.place(name)
+        view, advise = memoryview(self.data), getattr(self.data, "madvise", None)
+        for first in range(start, start + size, _PART):
+            last = min(first + _PART, start + size)
+            yield view[first:last]
+            page = first - first % mmap.PAGESIZE
+            if advise is not None and hasattr(mmap, "MADV_DONTNEED"):
+                advise(mmap.MADV_DONTNEED, page, last - page)
