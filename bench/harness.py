@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import platform
+import random
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -205,20 +206,20 @@ def interleave(
 ) -> dict[str, Samples]:
     """Sample everybody once per round, after one round that is thrown away.
 
-    Everybody starts in turn (A B C, B C A, ...), because whoever starts finds a colder machine.
+    The order is another one in every round: it matters whose work was done just before.
     """
     gc.collect()
     gc.freeze()  # collections stay on, but do not walk what existed before
     columns: dict[str, list[Sample]] = {name: [] for name in samplers}
-    order = list(samplers)
+    order, shuffle = list(samplers), random.Random(0).shuffle
     try:
         for _ in range(rounds + 1):
             if patience:
                 wait_until_idle(patience)
                 warm_up(samplers[order[0]])
+            shuffle(order)
             for name in order:
                 columns[name].append(samplers[name]())
-            order.append(order.pop(0))
     finally:
         gc.unfreeze()
     return {name: Samples.of(column[1:]) for name, column in columns.items()}

@@ -15,6 +15,7 @@ from tripy import dtypes, errors, shapes
 from tripy.engines import border, remote
 from tripy.engines import openvino_forks as forks
 from tripy.engines.base import Kernel, Options, Program, Refusal
+from tripy.engines.kernels import ELEMENTWISE
 from tripy.engines.openvino_import import op, ov
 from tripy.engines.openvino_memory import Request, to_tensor, writable
 from tripy.engines.openvino_nodes import divided_integers
@@ -26,6 +27,7 @@ from tripy.shapes import Dim, Size
 
 LACKING = (dtypes.int64, dtypes.float64)  # computed as int32 and float32
 _IDLE = max(16, os.cpu_count() or 1)  # requests of a program that wait for their next call
+_LONGEST = 128  # elementwise operations in a row that OpenVINO may fuse
 _KERNELS = 16  # for one set of sizes; each takes 0.1 to 0.4 MiB
 _PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 
@@ -294,12 +296,27 @@ def _compiled(graph: Graph, options: Options, exported: Any) -> tuple[Any, Any]:
     chosen = settings(options)
     if graph.symbols:
         chosen["CPU_RUNTIME_CACHE_CAPACITY"] = _kernels(graph, options)
+    if _has_long_chain(graph):
+        chosen["SNIPPETS_MODE"] = "DISABLE"
     if exported is None:
         builder = Builder(graph)
         return core().compile_model(builder.build(), "CPU", chosen), builder.keep
     memory = writable(np.frombuffer(exported, np.uint8))
     tensor = ov.Tensor(memory, shared_memory=True)
     return core().import_model(tensor, "CPU", chosen), exported
+
+
+def _has_long_chain(graph: Graph) -> bool:
+    """Whether elementwise operations follow each other for so long that fusing them takes seconds.
+
+    OpenVINO's time for that grows with the square of their number; it fuses pairs of them anyway.
+    """
+    lengths: dict[int, int] = {}
+    for value in graph.operations:
+        node = value.node
+        if node is not None and node.primitive.name in ELEMENTWISE:
+            lengths[id(value)] = 1 + max(lengths.get(id(i), 0) for i in node.inputs)
+    return max(lengths.values(), default=0) > _LONGEST
 
 
 def _kernels(graph: Graph, options: Options) -> int:
