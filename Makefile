@@ -40,7 +40,7 @@ types: $(VENV)/.dev
 
 check: lint types test
 
-bench: $(VENV)/.dev  ## measure beside OpenVINO and, where installed, torch
+bench: bench-suite  ## measure everything, beside everybody who is installed
 	$(BIN)/python bench/foundation.py --json bench/results/foundation.json \
 		--markdown bench/results/foundation.md
 	$(BIN)/python bench/quantization.py --json bench/results/quantization.json \
@@ -51,9 +51,10 @@ bench: $(VENV)/.dev  ## measure beside OpenVINO and, where installed, torch
 		$(BIN)/python bench/minilm.py --json bench/results/minilm.json \
 			--markdown bench/results/minilm.md; fi
 
-bench-suite: $(VENV)/.dev  ## measure convolutions and networks beside everybody; needs torch
+bench-suite: $(VENV)/.dev  ## measure convolutions, networks and starts; the weights need torch
 	$(BIN)/python -m bench.suite --json bench/results/suite.json \
 		--markdown bench/results/suite.md
+	$(BIN)/python -m bench.suite.plot bench/results/suite.json docs/benchmarks.svg
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

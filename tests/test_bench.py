@@ -97,3 +97,20 @@ def test_the_suite_starts_processes_from_files(tmp_path: Path) -> None:
         assert entry["median"] > 0
         assert entry["peak_megabytes"] > 10
         assert entry["error"] < 1e-4
+
+
+def test_the_suite_is_drawn(tmp_path: Path) -> None:
+    """One bar with its number for every peer that was measured."""
+    pytest.importorskip("matplotlib")
+    times = {"tripy": 2.0, "OpenVINO": 3.0, "torch": 9.0, "torch channels_last": 5.0}
+    entries = {name: {"median": seconds} for name, seconds in times.items()}
+    row = {"group": "networks", "name": "A network", "arithmetic": "float32", "shape": [1, 3]}
+    machine = {"threads": 2, "date": "2026-11-22 12:00 UTC"}
+    record = {"runs": [{"machine": machine}], "rows": [row | {"contestants": entries}]}
+    source, target = tmp_path / "suite.json", tmp_path / "suite.svg"
+    source.write_text(json.dumps(record), encoding="utf-8")
+    command = [sys.executable, "-m", "bench.suite.plot", str(source), str(target)]
+    subprocess.run(command, cwd=ROOT, check=True)
+    drawn = target.read_text(encoding="utf-8")
+    assert all(text in drawn for text in ("A network", ">1.50<", ">2.50<", "2026-11-22"))
+    assert ">4.50<" not in drawn  # the slower form of torch

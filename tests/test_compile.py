@@ -799,3 +799,39 @@ def test_verify_compares_with_the_reference_engine(rng: Rng) -> None:
     assert report
     assert [row.path for row in report.outputs] == ["output.y"]
     assert not exe.verify(numbers(rng, 4, 4), rtol=0.0, atol=-1.0).ok
+
+
+# Long graphs ------------------------------------------------------------------------------------
+
+
+def climb(x: tp.Tensor, steps: int) -> tp.Tensor:
+    for step in range(steps):
+        x = tp.relu(x * 1.0001) if step % 2 else x + 0.001
+    return x
+
+
+def climbed(x: Any, steps: int) -> Any:
+    for step in range(steps):
+        x = np.maximum(x * 1.0001, 0) if step % 2 else x + 0.001
+    return x
+
+
+@pytest.mark.parametrize("engine", ["reference", "openvino", "xla"])
+def test_long_elementwise_chains_compile(engine: str, rng: np.random.Generator) -> None:
+    """Beyond 128 operations in a row OpenVINO gets other settings."""
+    if engine == "xla":
+        pytest.importorskip("jax")
+    exe = tp.compile(
+        lambda x: climb(x, 200), args=[tp.InputInfo((4, 5), tp.float32)], engine=engine
+    )
+    x = rng.standard_normal((4, 5)).astype(np.float32)
+    expected = climbed(x.astype(np.float64), 200)
+    assert np.allclose(exe(x).numpy(), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_twenty_thousand_operations_need_no_recursion(rng: np.random.Generator) -> None:
+    info, x = tp.InputInfo((3,), tp.float64), rng.standard_normal(3)
+    exe = tp.compile(lambda x: climb(x, 13_333), args=[info], engine="reference")
+    expected = climbed(x, 13_333)
+    assert np.allclose(exe(x).numpy(), expected, rtol=1e-9)
+    assert np.allclose(climb(tp.Tensor(x), 13_333).numpy(), expected, rtol=1e-9)

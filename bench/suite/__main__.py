@@ -90,7 +90,7 @@ class Run:
         from bench.nets.contests import CompileTime
         from bench.nets.store import Store
 
-        from . import peak, peers, report
+        from . import peers, report
 
         absent = peers.missing(options.peers)
         self.options, self.start = options, time.monotonic()
@@ -99,6 +99,7 @@ class Run:
             threads=options.threads,
             engine=options.engine,
             exporter=options.onnx,
+            quick=options.quick,
             rounds=2 if options.quick else options.rounds,
             seconds=options.seconds,
             patience=0 if options.quick else options.patience,
@@ -110,7 +111,6 @@ class Run:
         remarks += [f"Not installed: {', '.join(absent)}."] if absent else []
         remarks.append(f"ONNX models were written by {options.onnx}.")
         run = {"machine": _machine(options.threads), "command": command, "notes": remarks}
-        run["peaks"] = peak.peaks(self.arithmetics, options.quick)
         self.report = Store(options.json, options.markdown, run, report.page)
         self.skipped: list[str] = []
         self.failed = False

@@ -52,21 +52,20 @@ def _best_text(row: Row) -> str:
     return f"{value:.2f} ({best[0]})" if best and value else DASH
 
 
-def _of_peak(row: Row, runs: Sequence[Run]) -> str:
+def _of_peak(row: Row) -> str:
     """The part of the machine's measured rate that we reach."""
-    peak = runs[row["run"]].get("peaks", {}).get(row["arithmetic"])
-    ours = _median(row, OURS)
-    return f"{row['flops'] / ours / peak:.0%}" if peak and ours and row.get("flops") else DASH
+    ours, peak = _median(row, OURS), row.get("peak")
+    return f"{row['flops'] / ours / peak:.0%}" if ours and peak else DASH
 
 
-def timing_table(rows: Sequence[Row], runs: Sequence[Run]) -> str:
+def timing_table(rows: Sequence[Row]) -> str:
     others = [name for name in names(rows) if name != OURS]
     columns = ["case", f"{OURS} ms", f"to {BEST}", f"to {OPENVINO}", "of peak", *others]
 
     def cells(row: Row) -> list[str]:
         entries = row["contestants"]
         times = [milliseconds(entries.get(name, {})) or DASH for name in (OURS, *others)]
-        ratios = [_best_text(row), _number(ratio(row, OPENVINO)), _of_peak(row, runs)]
+        ratios = [_best_text(row), _number(ratio(row, OPENVINO)), _of_peak(row)]
         return [row["key"], times[0], *ratios, *times[1:]]
 
     return table(columns, map(cells, rows))
@@ -91,12 +90,8 @@ def compile_table(rows: Sequence[Row]) -> str:
     return table(columns, map(cells, rows)) if is_known else ""
 
 
-MEMORY = {"start": "peak MB of the process"}
-
-
 def memory_table(rows: Sequence[Row]) -> str:
-    """Nothing, where no memory was measured."""
-    title = MEMORY.get(rows[0]["group"], "peak MB beyond what was there")
+    """Nothing, where no memory was measured: only processes of their own show it."""
     contestants = names(rows)
 
     def cell(entry: Mapping[str, Any]) -> str:
@@ -107,7 +102,7 @@ def memory_table(rows: Sequence[Row]) -> str:
 
     body = [cells(row) for row in rows]
     is_known = any(set(line[1:]) != {DASH} for line in body)
-    return table([title, *contestants], body) if is_known else ""
+    return table(["peak MB of the process", *contestants], body) if is_known else ""
 
 
 # --- means -----------------------------------------------------------------------------------
@@ -149,15 +144,15 @@ def _header(number: int, run: Run) -> str:
     return "  \n".join([*lines, *run["notes"]])
 
 
-def _group(name: str, rows: Sequence[Row], runs: Sequence[Run]) -> str:
-    tables = [timing_table(rows, runs), compile_table(rows), memory_table(rows)]
+def _group(name: str, rows: Sequence[Row]) -> str:
+    tables = [timing_table(rows), compile_table(rows), memory_table(rows)]
     parts = [f"## {name}", *tables, "\n".join(notes(rows))]
     return "\n\n".join(part for part in parts if part)
 
 
 def page(runs: Sequence[Run], rows: Sequence[Row]) -> str:
     parts = [EXPLANATION, *(_header(i, run) for i, run in enumerate(runs))]
-    parts += [_group(name, found, runs) for name, found in groups(rows).items()]
+    parts += [_group(name, found) for name, found in groups(rows).items()]
     if rows:
         parts += ["## Geometric means of the ratios", means_table(rows)]
     return "\n\n".join(parts) + "\n"

@@ -13,6 +13,7 @@ from bench.nets.contests import contest, forget, say
 from bench.nets.store import OURS, Row, best_peer
 from bench.nets.timing import Contestant
 
+from .peak import rate
 from .peers import Settings, builders
 from .report import ratio
 
@@ -45,6 +46,7 @@ def row_of(group: str, case: Case, settings: Settings) -> Row:
     )
     row: Row = {"group": group, "key": case.key, "name": case.name, "shape": case.shape}
     row |= {"arithmetic": case.arithmetic, "flops": case.plan.flops, "contestants": entries}
+    row["peak"] = rate(case.arithmetic, settings.quick)
     say(_line(row))
     forget()
     return row

@@ -45,6 +45,7 @@ class _Scores(NamedTuple):
     factor: float
     bias: Value | None
     mask: Value | None
+    fill: float  # what takes the place of scores that the mask hides
 
 
 def _operation(value: Value, name: str) -> Node | None:
@@ -79,15 +80,16 @@ def _scaled(value: Value) -> _Scaled | None:
 def _scores(value: Value) -> _Scores | None:
     """Take apart what a softmax is taken of."""
     mask = bias = None
-    if (where := _operation(value, "where")) and _number(where.inputs[2]) == -math.inf:
-        mask, value = where.inputs[0], where.inputs[1]
+    fill = -math.inf
+    if (where := _operation(value, "where")) and (number := _number(where.inputs[2])) is not None:
+        (mask, value, _), fill = where.inputs, number
     if add := _operation(value, "add"):
         value, bias = add.inputs
     factor = 1.0
     if (mul := _operation(value, "mul")) and (number := _number(mul.inputs[1])) is not None:
         value, factor = mul.inputs[0], number
     product = _operation(value, "matmul")
-    return None if product is None else _Scores(product, factor, bias, mask)
+    return None if product is None else _Scores(product, factor, bias, mask, fill)
 
 
 def _is_causal(mask: Value) -> bool:
@@ -111,11 +113,12 @@ def _attention(product: Node, is_alone: bool) -> Node | None:
     kind = values.halves.dtype
     if {queries.halves.dtype, keys.halves.dtype} != {kind}:
         return None
-    causal = scores.mask is not None and _is_causal(scores.mask)
+    causal = scores.mask is not None and scores.fill == -math.inf and _is_causal(scores.mask)
     extra = {"bias": scores.bias, "mask": None if causal else scores.mask}
     known = {name: value for name, value in extra.items() if value is not None}
     scale = scores.factor * queries.factor * keys.factor
     attributes = {"scale": scale, "causal": causal, "extra": (*known,), "alone": is_alone}
+    attributes["fill"] = scores.fill
     inputs = (queries.halves, keys.halves, values.halves, *known.values())
     return Node(ATTENTION, inputs, attributes, (kind, product.shape), product.source)
 
@@ -184,7 +187,7 @@ def _flash(ctx: Context, q: Array, k: Array, v: Array, extra: _Extra, attrs: Att
     *lead, length, size = q.shape
     keys, rank = k.shape[-1], len(lead)
     shapes = {(*x.shape[:-2], x.shape[-1 if x is v else -2]) for x in (k, v)}
-    if ctx.platform not in FLASH or not attrs["alone"]:
+    if ctx.platform not in FLASH or not attrs["alone"] or attrs["fill"] != -math.inf:
         return None
     if math.prod(q.shape[:-1]) * keys < max(FLASH_SCORES, 1):
         return None
@@ -216,7 +219,7 @@ def _written_out(ctx: Context, q: Array, k: Array, v: Array, extra: _Extra, attr
         scores = scores + extra.bias
     mask = jnp.tril(jnp.ones(scores.shape[-2:], bool)) if attrs["causal"] else extra.mask
     if mask is not None:
-        scores = jnp.where(mask, scores, np.float32(-np.inf))
+        scores = jnp.where(mask, scores, np.float32(attrs["fill"]))
     powers = jnp.exp(scores - scores.max(-1, keepdims=True, initial=-np.inf))
     weights = (powers / powers.sum(-1, keepdims=True)).astype(v.dtype)
     return jnp.matmul(weights, v, preferred_element_type=sum_type(ctx, weights, v, v.dtype))
