@@ -14,16 +14,21 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
-def run_quickly(name: str, folder: Path) -> list[str]:
-    """Run a benchmark in its quick mode and return the names of its rows."""
-    report, table = folder / "bench.json", folder / "bench.md"
-    command = [sys.executable, f"bench/{name}.py", "--quick"]
-    command += ["--json", str(report), "--markdown", str(table)]
+def run(*arguments: str) -> None:
+    """Run Python in the project's folder, with what these tests can import."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
+    command = [sys.executable, *arguments]
     child = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
     assert child.returncode == 0, child.stderr
+
+
+def run_quickly(name: str, folder: Path) -> list[str]:
+    """Run a benchmark in its quick mode and return the names of its rows."""
+    report, table = folder / "bench.json", folder / "bench.md"
+    command = [f"bench/{name}.py", "--quick"]
+    run(*command, "--json", str(report), "--markdown", str(table))
     record = json.loads(report.read_text(encoding="utf-8"))
     names = [row["name"] for row in record["rows"]]
     assert all(row["comparisons"] for row in record["rows"])
@@ -46,13 +51,8 @@ def test_minilm_benchmark_runs_in_its_quick_mode(tmp_path: Path) -> None:
 def run_suite(folder: Path, *options: str) -> dict[str, Any]:
     """Run some cases of the suite in its quick mode and return what it wrote as JSON."""
     report, page = folder / "suite.json", folder / "suite.md"
-    command = [sys.executable, "-m", "bench.suite", "--quick", "--threads", "2", *options]
-    command += ["--json", str(report), "--markdown", str(page)]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
-    child = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-    )
-    assert child.returncode == 0, child.stderr
+    command = ["-m", "bench.suite", "--quick", "--threads", "2", *options]
+    run(*command, "--json", str(report), "--markdown", str(page))
     record = json.loads(report.read_text(encoding="utf-8"))
     assert all(row["key"] in page.read_text(encoding="utf-8") for row in record["rows"])
     return record
@@ -109,8 +109,7 @@ def test_the_suite_is_drawn(tmp_path: Path) -> None:
     record = {"runs": [{"machine": machine}], "rows": [row | {"contestants": entries}]}
     source, target = tmp_path / "suite.json", tmp_path / "suite.svg"
     source.write_text(json.dumps(record), encoding="utf-8")
-    command = [sys.executable, "-m", "bench.suite.plot", str(source), str(target)]
-    subprocess.run(command, cwd=ROOT, check=True)
+    run("-m", "bench.suite.plot", str(source), str(target))
     drawn = target.read_text(encoding="utf-8")
     assert all(text in drawn for text in ("A network", ">1.50<", ">2.50<", "2026-11-22"))
     assert ">4.50<" not in drawn  # the slower form of torch

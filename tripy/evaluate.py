@@ -135,13 +135,13 @@ def _check_values(order: Sequence[Value]) -> bool:
     Returns:
         Whether something was computed.
     """
-    from tripy.engines.reference import VALUE_CHECKS, check_values
+    from tripy.engines.reference import VALUE_CHECKS
 
     nodes = [v.node for v in order if v.data is None and v.node is not None]
     checked = [node for node in nodes if node.primitive.name in VALUE_CHECKS]
     for node in checked:
         evaluate((node.inputs[1],))
-        check_values(node, (np.asarray(node.inputs[1].data),))
+        VALUE_CHECKS[node.primitive.name](node, np.asarray(node.inputs[1].data))
     return bool(checked)
 
 

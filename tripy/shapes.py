@@ -466,8 +466,8 @@ def _broadcast_size(a: Size, b: Size) -> Size | None:
 
 def broadcast(*all_shapes: Shape) -> Shape | None:
     """Return the shape that all broadcast to, or None when they do not fit."""
-    first = all_shapes[0]
-    if all(shape == first for shape in all_shapes[1:]):
+    given = [shape for shape in all_shapes if shape]  # rank 0 fits everything
+    if given.count(first := given[0] if given else ()) == len(given):
         return first
     result: list[Size] = [1] * max(map(len, all_shapes))
     for shape in all_shapes:

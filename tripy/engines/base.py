@@ -184,7 +184,6 @@ def memory(kind: str) -> Memory:
 
 
 @functools.cache
-@functools.cache
 def interpreter(kind: str) -> Callable[[Value], None]:
     """Return what computes one value whose inputs are known, on a kind of device."""
     function: Callable[[Value], None] = importlib.import_module(_INTERPRETERS[kind]).compute

@@ -293,11 +293,7 @@ class OpenVINOProgram:
 
 def _compiled(graph: Graph, options: Options, exported: Any) -> tuple[Any, Any]:
     """Return a compiled model and the memory that it shares."""
-    chosen = settings(options)
-    if graph.symbols:
-        chosen["CPU_RUNTIME_CACHE_CAPACITY"] = _kernels(graph, options)
-    if _has_long_chain(graph):
-        chosen["SNIPPETS_MODE"] = "DISABLE"
+    chosen = settings_for(graph, options)
     if exported is None:
         builder = Builder(graph)
         return core().compile_model(builder.build(), "CPU", chosen), builder.keep
@@ -322,6 +318,16 @@ def _has_long_chain(graph: Graph) -> bool:
 def _kernels(graph: Graph, options: Options) -> int:
     """Return how many kernels for past sizes are kept; a call must never push out its own."""
     return max(_KERNELS * options.shapes_kept, 4 * len(graph.operations))
+
+
+def settings_for(graph: Graph, options: Options) -> dict[str, Any]:
+    """Return what OpenVINO is told for a graph."""
+    chosen = settings(options)
+    if graph.symbols:
+        chosen["CPU_RUNTIME_CACHE_CAPACITY"] = _kernels(graph, options)
+    if _has_long_chain(graph):
+        chosen["SNIPPETS_MODE"] = "DISABLE"
+    return chosen
 
 
 def settings(options: Options) -> dict[str, Any]:

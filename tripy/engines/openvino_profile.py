@@ -16,7 +16,7 @@ from tripy.engines.openvino import (
     Builder,
     core,
     failure,
-    settings,
+    settings_for,
 )
 from tripy.engines.openvino_memory import to_tensor
 from tripy.graph import Graph, Value, bind, specialise
@@ -60,7 +60,7 @@ def measure(graph: Graph, options: Options, inputs: Sequence[Any], repeat: int) 
     if graph.symbols and any(array.size == 0 for array in inputs):  # as programs do
         graph = specialise(graph, bind(graph.symbols, [a.shape for a in inputs], inputs))
     builder = _TaggedBuilder(graph)
-    counting, used = settings(options) | {"PERF_COUNT": True}, core()
+    counting, used = settings_for(graph, options) | {"PERF_COUNT": True}, core()
     try:
         compiled = used.compile_model(builder.build(), "CPU", counting)
         layers = {layer.get_friendly_name(): layer for layer in _layers(compiled)}

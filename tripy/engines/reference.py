@@ -24,8 +24,9 @@ def run_node(node: Node, inputs: Sequence[Any], sizes: Mapping[str, int] | None)
     the node is eager, and values that are not allowed raise."""
     attributes, shape = node.attributes, node.shape
     if sizes is None:
-        if node.primitive.name in VALUE_CHECKS:
-            check_values(node, inputs[1:2])
+        check = VALUE_CHECKS.get(node.primitive.name)
+        if check is not None:
+            check(node, inputs[1])
     else:
         attributes = {k: shapes.substitute(v, sizes) for k, v in attributes.items()}
         shape = shapes.substitute(shape, sizes)
@@ -54,13 +55,6 @@ def run_node(node: Node, inputs: Sequence[Any], sizes: Mapping[str, int] | None)
             fix="use smaller sizes; if the sizes are usual, please report this line",
             source=node.source,
         ) from problem
-
-
-def check_values(node: Node, second: Sequence[Any]) -> None:
-    """Raise the errors of eager mode that depend on the elements of the second input."""
-    check = VALUE_CHECKS.get(node.primitive.name)
-    if check is not None:
-        check(node, second[0])
 
 
 def _check_index(node: Node, index: Any) -> None:

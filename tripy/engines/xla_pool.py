@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from tripy.engines.window_kernels import WIDE
+from tripy.engines.xla_elementwise import wide
 from tripy.engines.xla_types import Array, Attrs, Context, DType, Inputs, Row, Shape
 
 #: Cells of a window above which the dims are pooled one after the other.
@@ -58,7 +58,7 @@ def _avgpool(ctx: Context, inputs: Inputs, attrs: Attrs, shape: Shape, dtype: DT
     counts, space = _counts(x.shape[2:], attrs, shape[2:]), shape[2:]
     if dtype.kind in "iu":
         return _whole_average(ctx, x, attrs, space, counts).astype(dtype)
-    total = _pool(ctx, lax.add, x.astype(WIDE.get(x.dtype, x.dtype)), attrs, space, 0)
+    total = _pool(ctx, lax.add, wide(x), attrs, space, 0)
     return (total / counts.astype(total.dtype)).astype(dtype)
 
 

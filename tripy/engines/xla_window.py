@@ -11,6 +11,7 @@ import numpy as np
 from jax import lax
 
 from tripy.engines.window_kernels import BFLOAT16, FLOAT16, FLOAT32, WIDE
+from tripy.engines.xla_elementwise import wide
 from tripy.engines.xla_types import Array, Attrs, Context, DType, Inputs, Row, Shape
 
 Ints = tuple[int, ...]
@@ -46,10 +47,6 @@ def _work_type(ctx: Context, dtype: DType) -> DType:
     if ctx.platform == "cpu":
         return WIDE.get(dtype, dtype)
     return LOWER.get(ctx.precision, dtype) if dtype == FLOAT32 else dtype
-
-
-def _wide(x: Array) -> Array:
-    return x.astype(WIDE.get(x.dtype, x.dtype))
 
 
 def _biased(out: Array, bias: Inputs) -> Array:
@@ -123,7 +120,7 @@ def _planar(ctx: Context, x: Array, weight: Array, bias: Inputs, w: Window) -> A
 
 def _deep(ctx: Context, x: Array, weight: Array, bias: Inputs, w: Window) -> Array:
     """Many spatial dims: the first become images, with a convolution for each weight there."""
-    x, weight, inside = _wide(x), _wide(weight), DEPTH[ctx.platform]
+    x, weight, inside = wide(x), wide(weight), DEPTH[ctx.platform]
     lead, ones = x.ndim - 2 - inside, (1,) * inside
     space, last = _space(x, weight, w), range(x.ndim - inside, x.ndim)
     config = [(*pad, gap - 1) for pad, gap in zip(w.padding[:lead], w.spread)]
@@ -146,11 +143,11 @@ def _taps(ctx: Context, x: Array, weight: Array, bias: Inputs, w: Window) -> Arr
     space, batch = _space(x, weight, w), x.shape[0]
     x = _padded(x, [(*pad, 0) for pad in w.padding])
     x = x.reshape(batch, w.groups, -1, *x.shape[2:])
-    weight = _wide(weight.reshape(w.groups, -1, *weight.shape[1:]))
+    weight = wide(weight.reshape(w.groups, -1, *weight.shape[1:]))
     shape = (*x.shape[:2], weight.shape[1], *space)
     total: Any = 0
     for channel, *tap in np.ndindex(*weight.shape[2:]):
-        cells = _wide(_tap(x[:, :, channel], tuple(tap), space, w))
+        cells = wide(_tap(x[:, :, channel], tuple(tap), space, w))
         factor = weight[(slice(None), slice(None), channel, *tap)]
         cells = lax.broadcast_in_dim(cells, shape, (0, 1, *range(3, len(shape))))
         total += cells * lax.broadcast_in_dim(factor, shape, (1, 2))

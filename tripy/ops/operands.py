@@ -27,10 +27,7 @@ def dtype_family(kind: dtype) -> str:
 
 def broadcast_values(*values: Value) -> shapes.Shape:
     """Return the shape that operands broadcast to; TripyShapeError where they do not."""
-    found = [value.shape for value in values]
-    if found[-1] == found[0] or not found[-1]:  # most often
-        found.pop()
-    result = shapes.broadcast(*found) if len(found) > 1 else found[0]
+    result = shapes.broadcast(*[value.shape for value in values])
     if result is None:
         raise shape_error(
             "the shapes do not broadcast.",
