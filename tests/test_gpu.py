@@ -454,3 +454,45 @@ def test_attention_whose_result_stays_wide_is_left_alone() -> None:
 
     exe = tp.compile(attend, args=[tp.InputInfo((2, 40, 8), tp.float16)] * 3, engine="xla")
     assert str(fuse_attention(exe._plan.graph, True)) == str(exe._plan.graph)
+
+
+# Form of float32 convolutions on GPUs -> shape of the input and arguments of tp.Conv.
+CONVOLUTIONS: list[tuple[str, tuple[int, ...], dict[str, Any]]] = [
+    ("narrow", (2, 8, 9, 7), {"kernel_dims": (3, 3), "groups": 2, "padding": ((1, 1),) * 2}),
+    ("narrow", (2, 8, 31), {"kernel_dims": (5,), "groups": 2, "dilation": 3}),
+    (
+        "dilated",
+        (2, 4, 17, 19),
+        {"kernel_dims": (3, 3), "dilation": 2, "padding": ((2, 2), (2, 2))},
+    ),
+    (
+        "dilated",
+        (1, 4, 29, 41),
+        {"kernel_dims": (2, 3), "dilation": (3, 1), "padding": ((0, 4), (1, 0))},
+    ),
+    ("plain", (2, 4, 9, 7), {"kernel_dims": (3, 3)}),
+]
+
+
+@pytest.mark.parametrize(("form", "shape", "arguments"), CONVOLUTIONS)
+def test_forms_for_float32_on_gpus_are_convolutions(
+    form: str, shape: tuple[int, ...], arguments: Any, rng: Rng, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Computed where the test runs: a form must be right on every device."""
+    pytest.importorskip("jax")
+    from tripy.engines import xla_window
+
+    used: list[str] = []
+
+    def noted(name: str, compute: Any) -> Any:
+        return lambda *given: used.append(name) or compute(*given)
+
+    forms = {"plain": xla_window._direct} | xla_window.FORMS["exact gpu"]
+    forms = {name: noted(name, compute) for name, compute in forms.items()}
+    monkeypatch.setitem(xla_window.FORMS, "exact gpu", forms)
+    monkeypatch.setattr(xla_window, "_is_exact", lambda ctx, x: True)
+    net = tp.Conv(shape[1], 8, **arguments)
+    net.weight, net.bias = numbers(rng, *net.weight.shape), numbers(rng, *net.bias.shape)
+    exe = tp.compile(net, args=[tp.InputInfo(shape, tp.float32)], engine="xla", device="cpu")
+    assert set(used) == {form}
+    assert exe.verify(numbers(rng, *shape)).ok

@@ -20,6 +20,8 @@ OTHERS = {
     "patches": "_product",
     "large patches": "_product",
     "line": "_planar",
+    "narrow": "_taps",
+    "dilated": "_by_remainder",
 }
 
 FORMS: dict[str, tuple[Conv, ...]] = {
@@ -60,6 +62,13 @@ FORMS: dict[str, tuple[Conv, ...]] = {
         Conv("1-D 3, 512 to 512", (32, 512, 1500), 512, 3, {"padding": 1}),
         Conv("1-D 10 stride 5, 64 to 512", (64, 64, 8000), 512, 10, {"stride": 5}),
     ),
+    "narrow": (
+        Conv("3x3, 128, 32 groups", (128, 128, 56, 56), 128, 3, {"padding": 1, "groups": 32}),
+    ),
+    "dilated": (
+        Conv("3x3 by 2, 256", (64, 256, 28, 28), 256, 3, {"padding": 2, "dilation": 2}),
+        Conv("3x3 by 4, 256", (16, 256, 32, 32), 256, 3, {"padding": 4, "dilation": 4}),
+    ),
 }
 QUICK: dict[str, tuple[Conv, ...]] = {
     TRANSPOSED: (
@@ -89,12 +98,10 @@ def names(kind: str) -> tuple[str, ...]:
 
 
 @contextmanager
-def forced(kind: str, form: str, device: str) -> Iterator[None]:
+def forced(kind: str, form: str) -> Iterator[None]:
     """Convolutions of a kind in one form."""
     window = _window()
-    attribute, value = (
-        ("FORM", form) if kind == TRANSPOSED else ("FORMS", _table(kind, form, device))
-    )
+    attribute, value = ("FORM", form) if kind == TRANSPOSED else ("FORMS", _table(kind, form))
     before = getattr(window, attribute)
     setattr(window, attribute, value)
     try:
@@ -103,8 +110,8 @@ def forced(kind: str, form: str, device: str) -> Iterator[None]:
         setattr(window, attribute, before)
 
 
-def _table(kind: str, form: str, device: str) -> dict[str, dict[str, Any]]:
+def _table(kind: str, form: str) -> dict[str, dict[str, Any]]:
     """The table of forms with another one for a kind."""
     window = _window()
-    changed = window.FORMS[device] | {kind: getattr(window, f"_{form}")}
-    return window.FORMS | {device: changed}
+    changed = {kind: getattr(window, f"_{form}")}
+    return {platform: forms | changed for platform, forms in window.FORMS.items()}

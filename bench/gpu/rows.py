@@ -79,7 +79,7 @@ def _builders(case: Case, settings: Settings) -> Builders:
 
 
 def _in_form(form: str, case: Case, settings: Settings) -> Contestant:
-    with forms.forced(case.kind, form, settings.device):
+    with forms.forced(case.kind, form):
         return in_tripy.contestant(case, settings.engine, settings.device)
 
 

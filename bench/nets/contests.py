@@ -41,6 +41,13 @@ def failure(problem: BaseException) -> str:
     return text if is_plain else f"{type(problem).__name__}: {text}"[:300]
 
 
+def _causes(problem: BaseException | None) -> Iterator[BaseException]:
+    """An error, and those that it was raised from, or while they were handled."""
+    while problem is not None:
+        yield problem
+        problem = problem.__cause__ or problem.__context__
+
+
 @contextmanager
 def compile_limit(seconds: float) -> Iterator[None]:
     """OutOfTimeError where a compiler takes longer, also where it wraps what is raised in it."""
@@ -50,7 +57,7 @@ def compile_limit(seconds: float) -> Iterator[None]:
         with at_most(seconds):
             yield
     except Exception as problem:
-        if OutOfTimeError.__name__ not in repr(problem):
+        if not any(OutOfTimeError.__name__ in repr(cause) for cause in _causes(problem)):
             raise
         raise OutOfTimeError(f"not compiled after {seconds:.0f} s") from None
 

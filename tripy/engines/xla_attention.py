@@ -123,6 +123,15 @@ def _attention(product: Node, is_alone: bool) -> Node | None:
     return Node(ATTENTION, inputs, attributes, (kind, product.shape), product.source)
 
 
+def _uncast(value: Value) -> Value:
+    """Return the halves that were cast to float32 and back, or the value."""
+    back = _operation(value, "cast")
+    there = None if back is None else _operation(back.inputs[0], "cast")
+    if there is None or there.dtype is not dtypes.float32 or value.dtype not in _HALVES:
+        return value
+    return there.inputs[0] if there.inputs[0].dtype is value.dtype else value
+
+
 def fuse_attention(graph: Graph, is_alone: bool) -> Graph:
     """Make one node of every attention whose result is rounded to the halves that it takes.
 
@@ -148,7 +157,7 @@ def fuse_attention(graph: Graph, is_alone: bool) -> Graph:
         made = renewed(value, inputs)
         product = _operation(made, "matmul")
         if product is None or product.dtype is not dtypes.float32:
-            return made
+            return _uncast(made)
         node = _attention(product, is_alone)
         if node is None or not is_rounded(value, node.dtype):
             return made

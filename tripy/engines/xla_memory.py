@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from tripy import errors
-from tripy.devices import device
+from tripy.devices import device, require
 from tripy.source import hide
 
 hide(os.path.dirname(jax.__file__))
@@ -81,7 +81,7 @@ def take(data: Any) -> tuple[Any, device]:
     with jax.enable_x64(True):
         array = data if isinstance(data, jax.Array) else jax.dlpack.from_dlpack(data)
     (at,) = array.devices()
-    return array, device(f"gpu:{devices_of('gpu').index(at)}")
+    return array, require(f"gpu:{devices_of('gpu').index(at)}")
 
 
 def fetch(data: Any) -> Any:

@@ -13,7 +13,7 @@ from jax.experimental.layout import Format, Layout
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding
 
 from tripy import errors
-from tripy.devices import CPU, device
+from tripy.devices import CPU, device, require
 from tripy.engines.base import Options
 from tripy.engines.rendezvous import Group, meet
 from tripy.engines.xla_memory import FAILURES, PLATFORMS, device_of, devices_of
@@ -210,7 +210,7 @@ def home(layout: ShardLayout) -> device:
             fix="make a larger mesh, or leave out what this process compiles",
             argument="mesh",
         )
-    return CPU if layout.kind == "cpu" else device(f"{layout.kind}:{found[0]}")
+    return CPU if layout.kind == "cpu" else require(f"{layout.kind}:{found[0]}")
 
 
 def use_cpu_devices(wanted: int) -> None:

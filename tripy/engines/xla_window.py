@@ -42,6 +42,11 @@ def _precision(ctx: Context, x: Array) -> lax.Precision:
     return lax.Precision.HIGHEST if exact else lax.Precision.DEFAULT
 
 
+def _is_exact(ctx: Context, x: Array) -> bool:
+    """Whether cuDNN works without tensor cores: its Winograd forms add no bias, so nothing may."""
+    return ctx.platform == "gpu" and ctx.precision == "float32" and x.dtype == FLOAT32
+
+
 def _work_type(ctx: Context, dtype: DType) -> DType:
     """cuDNN sums halves in float32 and rounds once; XLA:CPU would round more often."""
     if ctx.platform == "cpu":
@@ -109,6 +114,8 @@ def _direct(
         precision=_precision(ctx, x),
         preferred_element_type=x.dtype,
     )
+    if _is_exact(ctx, x):
+        out = lax.optimization_barrier(out)  # type: ignore[no-untyped-call]
     return _biased(out, bias)
 
 
@@ -172,6 +179,27 @@ def _product(ctx: Context, x: Array, weight: Array, bias: Inputs, w: Window) -> 
     return _biased(out, bias)
 
 
+def _by_remainder(ctx: Context, x: Array, weight: Array, bias: Inputs, w: Window) -> Array:
+    """A dilated convolution as plain ones: the cells of each remainder become an image."""
+    space, rank = _space(x, weight, w), x.ndim - 2
+    counts = [-(-n // d) for n, d in zip(space, w.dilation)]
+    sizes = [n + k - 1 for n, k in zip(counts, weight.shape[2:])]
+    ends = [n * d for n, d in zip(sizes, w.dilation)]
+    config = [(low, e - n - low, 0) for e, n, (low, _) in zip(ends, x.shape[2:], w.padding)]
+    grid = [size for pair in zip(sizes, w.dilation) for size in pair]
+    cells = _padded(x, config).reshape(*x.shape[:2], *grid)
+    first, second = range(2, 2 + 2 * rank, 2), range(3, 3 + 2 * rank, 2)
+    images = cells.transpose(0, *second, 1, *first).reshape(-1, x.shape[1], *sizes)
+    ones = (1,) * rank
+    plain = Window(ones, ((0, 0),) * rank, ones, ones, w.groups)
+    out = _direct(ctx, images, weight, bias, plain)
+    out = out.reshape(x.shape[0], *w.dilation, -1, *counts)
+    order = [axis for dim in range(rank) for axis in (2 + rank + dim, 1 + dim)]
+    sizes = [n * d for n, d in zip(counts, w.dilation)]
+    out = out.transpose(0, 1 + rank, *order).reshape(x.shape[0], -1, *sizes)
+    return out[(..., *(slice(n) for n in space))]
+
+
 def _disjoint(x: Array, kernel: Shape, space: Shape, w: Window) -> Array:
     """The windows of x, (N, C, space1, kernel1, space2, …)."""
     steps = [s if n > 1 else e for s, n, e in zip(w.stride, space, _extents(kernel, w))]
@@ -189,9 +217,12 @@ TAPS = 128
 NARROW = 4
 #: Cells of a kernel, and windows, from which those that do not overlap are a product on GPUs, too.
 LARGE, MANY = 64, 4096
+#: Sizes that the images of a dilated convolution need, to be plain ones.
+IMAGE = 8
 #: Spatial dims up to which the platform's own convolution is fast.
 DEPTH = {"cpu": 2, "gpu": 3}
-#: Form of each kind of convolution on each platform; others are `_direct`, or `_deep`.
+#: Form of each kind of convolution on each platform, and of what GPUs do without tensor cores;
+#: others are `_direct`, or `_deep`.
 FORMS: dict[str, dict[str, Form]] = {
     "cpu": {
         "scale": _taps,
@@ -211,6 +242,7 @@ FORMS: dict[str, dict[str, Form]] = {
         "large patches": _product,
     },
 }
+FORMS["exact gpu"] = FORMS["gpu"] | {"narrow": _taps, "dilated": _by_remainder}
 
 
 def _kind(x: Array, weight: Array, w: Window) -> str:
@@ -219,6 +251,8 @@ def _kind(x: Array, weight: Array, w: Window) -> str:
     if max(w.spread) > 1:
         return "spread"
     is_large = math.prod(kernel) >= LARGE and x.shape[0] * math.prod(space) >= MANY
+    parts = min(n // d for n, d in zip(space, w.dilation)) if w.groups == 1 else 0
+    is_dilated = len(kernel) == 2 and max(w.stride) == 1 < max(w.dilation) and parts >= IMAGE
     apart = all(s >= e or n == 1 for s, e, n in zip(w.stride, _extents(kernel, w), space))
     kinds = [
         ("scale", taps == 1 < w.groups),
@@ -230,6 +264,7 @@ def _kind(x: Array, weight: Array, w: Window) -> str:
         ("patches", apart),
         ("narrow", w.groups > 1 and weight.shape[1] <= NARROW and taps <= TAPS),
         ("line", len(kernel) == 1),
+        ("dilated", is_dilated),
     ]
     return next((name for name, holds in kinds if holds), "plain")
 
@@ -239,7 +274,8 @@ def _convolve(ctx: Context, x: Array, weight: Array, bias: Inputs, w: Window) ->
         shape = (x.shape[0], weight.shape[0], *_space(x, weight, w))
         return _biased(jnp.zeros(shape, x.dtype), bias)
     usual = _direct if x.ndim - 2 <= DEPTH[ctx.platform] else _deep
-    form = FORMS[ctx.platform].get(_kind(x, weight, w), usual)
+    forms = FORMS["exact gpu" if _is_exact(ctx, x) else ctx.platform]
+    form = forms.get(_kind(x, weight, w), usual)
     return form(ctx, x, weight, bias, w)
 
 
