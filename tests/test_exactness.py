@@ -165,3 +165,71 @@ def test_halves_accumulate_in_float32(kind: tp.dtype) -> None:
     halfway = tp.mean(tp.concatenate([x, x * 3.0], 0))
     assert halfway.item() == 2.0
     assert tp.sum(x / 8.0).item() == np.float32(375).astype(tp.ones((), kind).numpy().dtype)
+
+
+# Input channels, size of the kernel and stride of convolutions that oneDNN gets wrong where it uses
+# AMX: a row of the kernel has some whole vectors of 64 bytes.
+ROWS = [
+    (8, (1, 8), 1),
+    (4, (3, 16), 2),
+    (2, (1, 32), 1),
+    (24, (1, 4), 4),
+    (6, (2, 2, 16), 1),
+    (12, (8,), 1),
+]
+INT8_ROWS = [(16, (1, 8), 1), (32, (4, 4), 4), (8, (16,), 2), (4, (1, 2, 32), 1)]
+
+
+def convolved(x: tp.Tensor, weight: tp.Tensor, stride: int) -> tp.Tensor:
+    last = (1,) * (x.rank - 3) + (stride,)
+    around = ((0, 0),) * (x.rank - 3) + ((0 if stride > 2 else 1,) * 2,)
+    return tp.conv(x, weight, stride=last, padding=around)
+
+
+def whole_numbers(rng: np.random.Generator, *shape: int) -> tp.Tensor:
+    """Their products and sums are exact in every arithmetic."""
+    return tp.Tensor(rng.integers(-8, 9, shape).astype(np.float32))
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+@pytest.mark.parametrize(("channels", "kernel", "stride"), ROWS)
+@pytest.mark.parametrize("is_constant", [True, False])
+def test_rows_of_whole_vectors_are_convolved(
+    channels: int,
+    kernel: tuple[int, ...],
+    stride: int,
+    precision: str,
+    is_constant: bool,
+    rng: np.random.Generator,
+) -> None:
+    x = whole_numbers(rng, 2, channels, *(n + 25 for n in kernel))
+    weight = whole_numbers(rng, 16, channels, *kernel)
+    infos = [tp.InputInfo(tensor.shape, tp.float32) for tensor in (x, weight)]
+    if is_constant:
+        exe = tp.compile(
+            lambda x: convolved(x, weight, stride), args=infos[:1], precision=precision
+        )
+        result = exe(x)
+    else:
+        exe = tp.compile(lambda x, w: convolved(x, w, stride), args=infos, precision=precision)
+        result = exe(x, weight)
+    expected = convolved(tp.cast(x, tp.float64), tp.cast(weight, tp.float64), stride)
+    scale = np.abs(expected.numpy()).max()
+    assert np.abs(result.numpy() - expected.numpy()).max() < 5e-3 * scale
+
+
+@pytest.mark.parametrize(("channels", "kernel", "stride"), INT8_ROWS)
+def test_rows_of_whole_vectors_of_int8_are_convolved(
+    channels: int, kernel: tuple[int, ...], stride: int, rng: np.random.Generator
+) -> None:
+    x = whole_numbers(rng, 2, channels, *(n + 25 for n in kernel))
+    weight = whole_numbers(rng, 16, channels, *kernel)
+    small = tp.cast(weight, tp.int8).eval()
+
+    def function(x: tp.Tensor) -> tp.Tensor:
+        x = tp.dequantize(tp.quantize(x, 1.0, tp.int8), 1.0, tp.float32)
+        return convolved(x, tp.dequantize(small, 1.0, tp.float32), stride)
+
+    exe = tp.compile(function, args=[tp.InputInfo(x.shape, tp.float32)])
+    expected = convolved(tp.cast(x, tp.float64), tp.cast(weight, tp.float64), stride)
+    assert exe(x).tolist() == expected.tolist()

@@ -22,6 +22,7 @@ from tripy.engines.openvino_nodes import divided_integers
 from tripy.engines.openvino_ops import DTYPES, ROWS, refusal
 from tripy.engines.openvino_quantize import CARRIERS, Tracker
 from tripy.engines.openvino_random import Threefry
+from tripy.engines.openvino_repairs import repaired
 from tripy.graph import Graph, Node, Value, bind, specialise
 from tripy.shapes import Dim, Size
 
@@ -182,8 +183,7 @@ class OpenVINOProgram:
         self._source = weakref.ref(graph)  # not the graph, because it would keep weights alive
         self._remote: remote.RemoteProgram | None = None  # in a process that was forked later
         self._border = border.drawn(graph, LACKING)
-        if self._border is not None:
-            graph = self._border.graph
+        graph = repaired(graph if self._border is None else self._border.graph, options.precision)
         self._inputs = [value.dtype for value in graph.inputs]
         self._outputs = [(v.dtype, dtypes.to_numpy(v.dtype), v.shape) for v in graph.outputs]
         self._dynamic = graph if graph.symbols else None

@@ -19,6 +19,7 @@ from tripy.engines.openvino import (
     settings_for,
 )
 from tripy.engines.openvino_memory import to_tensor
+from tripy.engines.openvino_repairs import repaired
 from tripy.graph import Graph, Value, bind, specialise
 
 _TAG = re.compile(r"@(\d+)\.\d+")  # OpenVINO keeps names through its rewrites, with additions
@@ -57,6 +58,7 @@ def measure(graph: Graph, options: Options, inputs: Sequence[Any], repeat: int) 
     outline = border.drawn(graph, LACKING)
     if outline is not None:
         graph, inputs = outline.graph, outline.enter(inputs)
+    graph = repaired(graph, options.precision)
     if graph.symbols and any(array.size == 0 for array in inputs):  # as programs do
         graph = specialise(graph, bind(graph.symbols, [a.shape for a in inputs], inputs))
     builder = _TaggedBuilder(graph)
