@@ -161,6 +161,7 @@ class Builder:
         inputs = self.tracker.operands(node, [self.nodes[id(i)] for i in node.inputs])
         row = ROWS[node.primitive.name]
         attributes = {k: _plain(v) for k, v in node.attributes.items()}
+        attributes |= self.tracker.attributes(node)
         output = row(self, inputs, attributes, node.shape, node.dtype.name)
         return self.tracker.result(value, node, output)
 

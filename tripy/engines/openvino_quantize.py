@@ -1,15 +1,18 @@
 """OpenVINO rows of quantization, in the form that the plugin turns into integer kernels.
 
 The plugin moves dequantization behind what follows (2026.4), and is wrong with some of it: average
-pooling and sums stay in int8, an added constant becomes a rounded zero point, and per-channel
+pooling and limits stay in int8, an added constant becomes a rounded zero point, and per-channel
 factors get a wrong shape when a dim vanishes. A ``Tracker`` follows the values that it may move,
-and puts something that it does not pass before everything but the operations listed here.
+and puts something that it does not pass before everything but the operations listed here. It also
+says what may be quantized by the kernel that computes it, which may be a step off.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import openvino as ov
 from openvino import Output
 from openvino import opset15 as op
@@ -26,6 +29,7 @@ from tripy.engines.openvino_nodes import (
     Shape,
     barrier,
     const,
+    constant_value,
     convert,
     narrow,
     out,
@@ -51,10 +55,19 @@ def _without_nan(x: Output, ratio: Output) -> Output:
     return out(op.select(op.equal(ratio, ratio), ratio, const(0.0, F32)))
 
 
+def _requantized(x: Output, factor: float) -> Output:
+    """What the kernel of a product gives in place of float32."""
+    limits = [const(limit, F32) for limit in (-128 * factor, 127 * factor, -128.0, 127.0)]
+    return convert(out(op.fake_quantize(x, *limits, levels=256)), ov.Type.i8)
+
+
 def quantize(
     ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, out_dtype: str
 ) -> Output:
     (x, scale), split = _float32(inputs), attrs["split"]
+    factor = constant_value(scale)
+    if attrs["fused"] and factor is not None and factor.size == 1 and out_dtype == "int8":
+        return _requantized(x, float(factor.reshape(())))
     ratio = out(op.divide(_reshaped(ctx, x, split, split), scale))
     ratio = _reshaped(ctx, ratio, out_shape, split)
     if out_dtype == "float8":
@@ -80,9 +93,11 @@ def dequantize(
 CARRIERS = {"int4": "int8", "float8": "float32"}
 
 # Kinds of values: constants and their quantized form; dequantized weights; dequantized inputs with
-# one scale, also with their dims moved; and products of weights and inputs.
-CONSTANT, WEIGHT, PRODUCT = "constant", "weight", "product"
+# one scale, also with their dims moved; products of weights and inputs; and sums of these.
+CONSTANT, WEIGHT, PRODUCT, SUM = "constant", "weight", "product", "sum"
 GRID, MOVED = "grid", "moved grid"
+_NUMBERS = {GRID, PRODUCT, SUM}  # never NaN
+_SELECTED = ("relu", "maxpool", "maximum", "minimum", "permute", "reshape", "concat")
 _PRODUCTS = dict.fromkeys(("conv", "conv_transpose", "matmul"), PRODUCT)
 # Kind of an input -> operations that take it as it is -> kind of what they return.
 _PASSED: dict[str, dict[str, str]] = {
@@ -96,9 +111,10 @@ _PASSED: dict[str, dict[str, str]] = {
     },
     MOVED: {"permute": MOVED, "reshape": MOVED, "matmul": PRODUCT, "quantize": ""},
     PRODUCT: {
-        **dict.fromkeys(("relu", "maxpool", "add"), PRODUCT),
+        **dict.fromkeys(("relu", "maxpool"), PRODUCT),
         **dict.fromkeys(("quantize", "sigmoid", "tanh", "gelu"), ""),
     },
+    SUM: {**dict.fromkeys(("relu", "maxpool"), SUM), "quantize": ""},
 }
 
 
@@ -107,11 +123,21 @@ def _is_batch(name: str, kind: str, x: Output) -> bool:
     return name == "matmul" and kind == WEIGHT and rank(x) > 2
 
 
+def _sum(node: Node, kinds: Sequence[str]) -> str | None:
+    """The kind of a sum; None where the plugin must not know what is added."""
+    if set(kinds) == {PRODUCT, CONSTANT}:
+        return PRODUCT
+    if len({value.shape for value in node.inputs}) > 1 or not _NUMBERS | {""} >= set(kinds):
+        return None
+    return SUM if _NUMBERS >= set(kinds) else ""
+
+
 class Tracker:
     """Knows which values of a graph the plugin takes for quantized ones."""
 
     def __init__(self) -> None:
         self._kinds: dict[int, str] = {}
+        self._selected: set[int] = set()  # values of which each is one of these numbers
 
     def add_constant(self, value: Value) -> None:
         """Note a constant."""
@@ -124,8 +150,8 @@ class Tracker:
         """Return the inputs of a node, behind a barrier where the plugin must not go on."""
         kinds, name = self._kinds_of(node), node.primitive.name
         passes = {kind for kind in kinds if kind == CONSTANT or name in _PASSED.get(kind, ())}
-        if name == "add" and CONSTANT not in kinds:
-            passes.clear()
+        if name == "add" and _sum(node, kinds) is not None:
+            passes = set(kinds)
         if name in ("conv", "conv_transpose") and GRID not in kinds:
             passes.discard(WEIGHT)  # the plugin makes products of 1x1 kernels, of a wrong shape
         return [
@@ -142,17 +168,34 @@ class Tracker:
                 return barrier(output)
             kind = GRID
         else:
-            kind = self._passed(name, kinds)
+            kind = self._passed(node, kinds)
         if kind:
             self._kinds[id(value)] = kind
+        elif name in _SELECTED and all(map(self._is_number, node.inputs)):
+            self._selected.add(id(value))
         return output
 
-    def _passed(self, name: str, kinds: Sequence[str]) -> str:
+    def attributes(self, node: Node) -> dict[str, Any]:
+        """Return what rows must know beside the attributes of a node."""
+        if node.primitive.name != "quantize":
+            return {}
+        return {"fused": self._is_number(node.inputs[0])}
+
+    def _is_number(self, value: Value) -> bool:
+        """Whether no element can be NaN."""
+        if self._kinds.get(id(value)) == CONSTANT:
+            return not np.isnan(np.asarray(value.data, np.float64)).any()
+        return self._kinds.get(id(value)) in _NUMBERS or id(value) in self._selected
+
+    def _passed(self, node: Node, kinds: Sequence[str]) -> str:
+        name = node.primitive.name
+        if name == "add":
+            return _sum(node, kinds) or ""
         found = [_PASSED.get(kind, {}).get(name, "") for kind in kinds]
-        if PRODUCT in found and (name != "add" or CONSTANT in kinds):
+        if PRODUCT in found:
             return PRODUCT
         is_whole = found and (
-            found[0] in (GRID, MOVED, WEIGHT) or (CONSTANT == found[0] and all(kinds))
+            found[0] in (GRID, MOVED, WEIGHT, SUM) or (CONSTANT == found[0] and all(kinds))
         )
         return found[0] if is_whole else ""
 

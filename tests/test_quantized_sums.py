@@ -1,0 +1,92 @@
+"""Sums of quantized values: exact, until they are quantized again, where a step may be missed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tripy as tp
+from tripy.engines.openvino import core
+
+Rng = np.random.Generator
+SHAPE = (1, 16, 12, 12)
+STEP = 0.0803  # of what is quantized at the end
+
+
+def there_and_back(x: tp.Tensor, scale: float) -> tp.Tensor:
+    return tp.dequantize(tp.quantize(x, scale, tp.int8), scale, tp.float32)
+
+
+class Layer(tp.Module):
+    """A convolution of quantized values by quantized weights."""
+
+    def __init__(self, rng: Rng) -> None:
+        weight = np.clip(rng.standard_normal((16, 16, 3, 3)) * 30, -127, 127)
+        self.weight = tp.cast(tp.Tensor(weight.astype(np.float32)), tp.int8).eval()
+        self.scale = tp.Tensor(rng.uniform(0.002, 0.006, 16).astype(np.float32))
+        self.bias = tp.Tensor(rng.standard_normal(16).astype(np.float32))
+
+    def forward(self, x: tp.Tensor) -> tp.Tensor:
+        weight = tp.dequantize(self.weight, self.scale, tp.float32, 0)
+        return tp.conv(there_and_back(x, 0.021), weight, self.bias, padding=((1, 1), (1, 1)))
+
+
+Operand = Callable[[Layer, tp.Tensor], tp.Tensor]
+OPERANDS: dict[str, Operand] = {
+    "grid": lambda layer, x: there_and_back(x, 0.037),
+    "relu": lambda layer, x: tp.relu(there_and_back(x, 0.037)),
+    "pool": lambda layer, x: tp.maxpool(there_and_back(x, 0.037), (3, 3), 1, 1),
+    "product": lambda layer, x: layer(x),
+    "quantized product": lambda layer, x: there_and_back(tp.relu(layer(x)), 0.05),
+    "float": lambda layer, x: x * 1.7,
+    "NaN": lambda layer, x: x / (x - x),
+}
+JOINS: dict[str, Callable[[tp.Tensor, tp.Tensor], tp.Tensor]] = {
+    "+": lambda a, b: a + b,
+    "relu(+)": lambda a, b: tp.relu(a + b),
+    "limits": lambda a, b: tp.minimum(tp.maximum(a, -0.71), 1.33) + b,
+    "mean": lambda a, b: a + tp.mean(b, (2, 3), keepdim=True),
+}
+
+
+@pytest.mark.parametrize("is_quantized", [False, True])
+@pytest.mark.parametrize("join", JOINS)
+@pytest.mark.parametrize("second", OPERANDS)
+@pytest.mark.parametrize("first", [name for name in OPERANDS if name != "NaN"])
+def test_sums(first: str, second: str, join: str, is_quantized: bool, rng: Rng) -> None:
+    layers = [Layer(rng), Layer(rng)]
+
+    def function(x: tp.Tensor, y: tp.Tensor) -> tp.Tensor:
+        total = JOINS[join](OPERANDS[first](layers[0], x), OPERANDS[second](layers[1], y))
+        return tp.quantize(total, STEP, tp.int8) if is_quantized else total
+
+    infos = [tp.InputInfo(SHAPE, tp.float32)] * 2
+    inputs = [rng.standard_normal(SHAPE).astype(np.float32) for _ in infos]
+    results = [
+        tp.compile(function, args=infos, engine=engine)(*inputs).numpy().astype(np.float64)
+        for engine in ("openvino", "reference")
+    ]
+    same = (results[0] == results[1]) | (np.isnan(results[0]) & np.isnan(results[1]))
+    difference = np.abs(np.subtract(*results, where=~same, out=np.zeros(results[0].shape)))
+    if is_quantized:
+        assert difference.max() <= 1
+        assert (difference > 0).mean() < (0.3 if "product" in first + second else 0.01)
+    else:
+        may_flip = "quantized product" in (first, second)  # what is rounded inside
+        assert not (difference > 1e-4).mean() > (0.01 if may_flip else 0)
+
+
+def test_integer_kernels_give_integers(rng: Rng) -> None:
+    """Nothing is computed between one convolution and the next one."""
+    if "INT8" not in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        pytest.skip("the CPU has no integer kernels")
+    net = tp.Sequential(Layer(rng), Layer(rng))
+    exe = tp.compile(net, args=[tp.InputInfo(SHAPE, tp.float32)], engine="openvino")
+    program: Any = exe._program
+    nodes = program._compiled.get_runtime_model().get_ordered_ops()
+    steps = [node.get_rt_info()["layerType"].astype(str) for node in nodes]
+    first, last = (i for i, step in enumerate(steps) if step == "Convolution")
+    assert not {"Eltwise", "FakeQuantize", "Subgraph"} & set(steps[first + 1 : last])
