@@ -80,6 +80,21 @@ def test_the_suite_runs_in_its_quick_mode_and_goes_on_where_it_ended(tmp_path: P
             assert entry["error"] < 1e-4
 
 
+def test_the_suite_measures_any_batch_and_int8(tmp_path: Path) -> None:
+    for package in ("onnxruntime", "onnx", "torch"):
+        pytest.importorskip(package, reason=f"the suite measures beside {package}")
+    peers = ("--peers", "openvino,onnxruntime,torch", "--only", "MiniLM")
+    run_suite(tmp_path, *peers, "--groups", "dynamic")
+    record = run_suite(tmp_path, *peers, "--groups", "networks", "--dtype", "float32,int8")
+    everybody = {"tripy", "OpenVINO", "ONNX Runtime"}
+    limits = {"float32": 1e-4, "int8": 0.2}
+    for row in record["rows"]:
+        assert everybody <= set(row["contestants"])
+        for entry in row["contestants"].values():
+            assert entry["median"] > 0
+            assert entry["error"] < limits[row["arithmetic"]]
+
+
 def test_the_suite_starts_processes_from_files(tmp_path: Path) -> None:
     for package in ("onnxruntime", "onnx", "torch"):
         pytest.importorskip(package, reason=f"the suite measures beside {package}")

@@ -14,17 +14,18 @@ from .networks import Network
 from .plans import Architecture, Array, Plan, Shape
 
 # Relative errors: TF32 arithmetic is at 3e-4 for one product.
-CONV_LIMITS = {"float16": 2e-3, "bfloat16": 2e-2, "float32": 5e-5, "tf32": 2e-3}
-NETWORK_LIMITS = {"float16": 2e-2, "bfloat16": 1e-1, "float32": 2e-4, "tf32": 2e-2}
+CONV_LIMITS = {"float16": 2e-3, "bfloat16": 2e-2, "float32": 5e-5, "tf32": 2e-3, "int8": 3e-2}
+NETWORK_LIMITS = {"float16": 2e-2, "bfloat16": 1e-1, "float32": 2e-4, "tf32": 2e-2, "int8": 2e-1}
 
 
 @dataclass(frozen=True)
 class Case:
-    """A network, the shape of its input, and the arithmetic: float16, bfloat16, float32 or tf32.
+    """A network, the shape of its input, and the arithmetic, such as float16, tf32 or int8.
 
     Attributes:
         limit: the largest relative error of a result.
         kind: of forms to compare.
+        words: 0, or how many there are; then inputs are numbers of words.
         exact: whether the reference of a whole network is computed in float64.
     """
 
@@ -35,6 +36,7 @@ class Case:
     limit: float
     kind: str = ""
     exact: bool = False
+    words: int = 0
 
     @property
     def key(self) -> str:
@@ -42,8 +44,12 @@ class Case:
 
     @property
     def dtype(self) -> str:
-        """Of weights, inputs and results; bfloat16 is how float32 work is done."""
+        """Of weights and results; bfloat16 and int8 are how float32 work is done."""
         return "float16" if self.arithmetic == "float16" else "float32"
+
+    @property
+    def input_dtype(self) -> str:
+        return "int32" if self.words else self.dtype
 
     @cached_property
     def plan(self) -> Plan:
@@ -56,6 +62,8 @@ class Case:
     @cached_property
     def x(self) -> Array:
         generator = np.random.default_rng(zlib.crc32(b"input" + self.key.encode()))
+        if self.words:
+            return generator.integers(0, self.words, self.shape, np.int32)
         return generator.standard_normal(self.shape, np.float32).astype(self.dtype)
 
     @property
@@ -97,7 +105,8 @@ def network_case(
     architecture = network.quick if quick else network.full
     shape = (batch, *(network.quick_image if quick else network.image))
     limit = NETWORK_LIMITS[arithmetic]
-    return Case(network.name, architecture, shape, arithmetic, limit, exact=exact)
+    words = network.words
+    return Case(network.name, architecture, shape, arithmetic, limit, exact=exact, words=words)
 
 
 def transposed(name: str, shape: Shape, channels: int, kernel: int, **options: int) -> Conv:

@@ -115,6 +115,9 @@ class Vocabulary:
         scaled = centred * lax.rsqrt((centred * centred).mean(-1, keepdims=True) + EPSILON)
         return (scaled * weights["weight"] + weights["bias"]).astype(x.dtype)
 
+    def embedding(self, name: str, x: Any, *_: int) -> Any:
+        return self.weights[name]["weight"][x]
+
     def add_parameter(self, name: str, x: Any) -> Any:
         return x + self.weights[name]["weight"]
 
@@ -193,7 +196,7 @@ def contestant(case: Any, kind: str, layout: str) -> Contestant:
     vocabulary.place(lambda _, __, value: jax.device_put(value.astype(dtype), device(kind)))
     is_image, moved = len(case.plan.result) == len(case.shape), layout == "NHWC"
     x = np.moveaxis(case.x, 1, -1) if moved else case.x
-    x = jax.device_put(np.ascontiguousarray(x, dtype), device(kind))
+    x = jax.device_put(np.ascontiguousarray(x, None if case.words else dtype), device(kind))
 
     def read(result: Any) -> Array:
         array = np.asarray(result, case.dtype)

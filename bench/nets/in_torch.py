@@ -65,6 +65,7 @@ def _layer(layer: Layer, rank: int) -> nn.Module:
         "batchnorm": lambda: NORMS[rank](options["channels"]),
         "layernorm": lambda: nn.LayerNorm(options["size"]),
         "linear": lambda: nn.Linear(**options),
+        "embedding": lambda: nn.Embedding(options["words"], options["width"]),
         "parameter": lambda: AddParameter(layer.weights["weight"][0]),
         "scale": lambda: Scale(**options),
     }
@@ -88,7 +89,8 @@ class Net(nn.Module):
     def _call(self, name: str, x: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
         return self.layers[name](x)
 
-    conv_transpose = batchnorm = layernorm = linear = add_parameter = scale_parameter = _call
+    conv_transpose = batchnorm = layernorm = linear = embedding = _call
+    add_parameter = scale_parameter = _call
 
     def conv(self, name: str, x: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
         if name in self.before:
@@ -165,7 +167,9 @@ def reference(case: Any, x: Array) -> Array:
     is_exact = case.exact or len(case.plan.layers) == 1
     dtype = torch.float64 if is_exact else torch.float32
     with torch.inference_mode():
-        return network(case).to(dtype)(torch.from_numpy(x).to(dtype)).double().numpy()
+        inputs = torch.from_numpy(x)
+        inputs = inputs if case.words else inputs.to(dtype)
+        return network(case).to(dtype)(inputs).double().numpy()
 
 
 def prepare(tf32: bool) -> None:
@@ -188,7 +192,8 @@ def _placed(case: Any, device: str, channels_last: bool) -> tuple[nn.Module, tor
     """The module and an input of its own on the device."""
     where = torch.device("cuda" if device == "gpu" else "cpu")
     dtype = torch.bfloat16 if case.arithmetic == "bfloat16" else getattr(torch, case.dtype)
-    net, x = network(case).to(where, dtype), torch.from_numpy(np.array(case.x)).to(where, dtype)
+    net, x = network(case).to(where, dtype), torch.from_numpy(np.array(case.x)).to(where)
+    x = x if case.words else x.to(dtype)
     order = CHANNELS_LAST.get(len(case.shape)) if channels_last else None
     return (net.to(memory_format=order), x.to(memory_format=order)) if order else (net, x)
 

@@ -46,6 +46,7 @@ def _layer(layer: Layer, dtype: Any) -> tp.Module:
         "batchnorm": lambda: tp.BatchNorm(options["channels"], dtype=dtype),
         "layernorm": lambda: tp.LayerNorm(options["size"], dtype=dtype),
         "linear": lambda: tp.Linear(**options, dtype=dtype),
+        "embedding": lambda: tp.Embedding(options["words"], options["width"], dtype=dtype),
         "parameter": lambda: AddParameter(layer.weights["weight"][0], dtype),
         "scale": lambda: Scale(**options, dtype=dtype),
     }
@@ -65,7 +66,7 @@ class Net(tp.Module):
     def _apply(self, name: str, x: tp.Tensor, *_: Any, **__: Any) -> tp.Tensor:
         return self.layers[name](x)
 
-    conv = conv_transpose = batchnorm = layernorm = linear = _apply
+    conv = conv_transpose = batchnorm = layernorm = linear = embedding = _apply
     add_parameter = scale_parameter = _apply
 
     def add(self, x: tp.Tensor, y: tp.Tensor) -> tp.Tensor:
@@ -134,10 +135,14 @@ def network(case: Any) -> Net:
     return net
 
 
+def described(case: Any) -> tp.InputInfo:
+    return tp.InputInfo(case.shape, getattr(tp, case.input_dtype))
+
+
 def executable(case: Any, engine: str | None, device: str) -> tuple[tp.Executable, float]:
     """A compiled case, and the seconds that it took."""
     net = network(case)
-    info = tp.InputInfo(case.shape, getattr(tp, case.dtype))
+    info = described(case)
     precision = case.arithmetic if case.arithmetic in ("tf32", "bfloat16") else None
     start = time.perf_counter()
     exe = tp.compile(net, args=[info], engine=engine, device=device, precision=precision)
@@ -164,6 +169,18 @@ def contestant(case: Any, engine: str | None, device: str, last: bool = False) -
     )
 
 
+def from_onnx(case: Any, data: bytes, engine: str | None) -> Contestant:
+    """An ONNX model of the case, which may be quantized."""
+    start = time.perf_counter()
+    exe = tp.compile(tp.onnx.load(data), args=[described(case)], engine=engine)
+    x = tp.Tensor(case.x)
+    exe(x).eval()
+    seconds = time.perf_counter() - start
+    return Contestant(
+        lambda: exe(x), tp.Tensor.eval, lambda result: np.asarray(result.numpy()), seconds
+    )
+
+
 def eager(case: Any, device: str) -> Contestant:
     """The module itself: recorded, and evaluated, at every call."""
     net = network(case)
@@ -178,7 +195,7 @@ def eager(case: Any, device: str) -> Contestant:
 
 def onnx_model(case: Any) -> bytes:
     """The module as an ONNX model with input `x`, as tripy writes it."""
-    info = tp.InputInfo(case.shape, getattr(tp, case.dtype))
+    info = described(case)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         tp.onnx.export(network(case), path, args=[info])

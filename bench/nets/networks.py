@@ -98,6 +98,25 @@ def vit_small(
     return f.linear("head", f.token_mean(f.layernorm("norm", x)), classes)
 
 
+# MiniLM (Wang et al., 2020): BERT's blocks, which normalise behind the sums, with mean pooling
+
+
+def _bert_block(f: Any, name: str, x: Any, width: int, heads: int) -> Any:
+    q, k, v = (f.linear(f"{name}_{letter}", x, width) for letter in "qkv")
+    y = f.linear(f"{name}_out", f.attention(q, k, v, heads), width)
+    x = f.layernorm(f"{name}_norm1", f.add(x, y))
+    y = f.linear(f"{name}_down", f.gelu(f.linear(f"{name}_up", x, 4 * width)), width)
+    return f.layernorm(f"{name}_norm2", f.add(x, y))
+
+
+def minilm(f: Any, x: Any, words: int, width: int = 384, heads: int = 12, depth: int = 6) -> Any:
+    x = f.add_parameter("positions", f.embedding("words", x, words, width))
+    x = f.layernorm("norm", x)
+    for i in range(depth):
+        x = _bert_block(f, f"block{i}", x, width, heads)
+    return f.token_mean(x)
+
+
 # U-Net (Ronneberger et al., 2015) with padding and batch normalisation
 
 
@@ -245,13 +264,18 @@ def audio_codec(
 
 
 class Network(NamedTuple):
-    """A network to measure, and its small form that only shows that everything runs."""
+    """A network to measure, and its small form that only shows that everything runs.
+
+    Attributes:
+        words: 0, or how many there are; then inputs are numbers of words.
+    """
 
     name: str
     full: Architecture
     image: Shape
     quick: Architecture
     quick_image: Shape
+    words: int = 0
 
 
 IMAGE, SMALL_IMAGE = (3, 224, 224), (3, 32, 32)
@@ -278,6 +302,11 @@ EFFICIENTNET_B0 = Network(
 CONVNEXT_TINY = Network(
     *("ConvNeXt-tiny", convnext, IMAGE),
     *(partial(convnext, width=8, depths=(1, 1, 2, 1), classes=10), SMALL_IMAGE),
+)
+WORDS = 30522
+MINILM = Network(
+    *("MiniLM-L6", partial(minilm, words=WORDS), (128,)),
+    *(partial(minilm, words=WORDS, width=16, heads=2, depth=1), (8,), WORDS),
 )
 VIDEO = Network(
     *("3-D ResNet-18, half width", partial(video_resnet18, width=32), (3, 16, 112, 112)),

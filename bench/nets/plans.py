@@ -176,6 +176,12 @@ class Planner:
         out = (*x[:-1], features)
         return self._step([x], out, 2 * math.prod(out) * x[-1], count)
 
+    def embedding(self, name: str, x: Shape, words: int, width: int) -> Shape:
+        """A row of the weight for every number of a word."""
+        options = {"words": words, "width": width}
+        self._add(name, "embedding", options, weight=((words, width), "normal", 1.0))
+        return self._step([x], (*x, width))
+
     def attention(self, q: Shape, k: Shape, v: Shape, heads: int) -> Shape:
         return self._step([q, k, v], q, 4 * math.prod(q) * k[1])
 

@@ -22,9 +22,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-GROUPS = ("conv", "networks", "start")
+GROUPS = ("conv", "networks", "start", "dynamic")
 PEERS = ("openvino", "onnxruntime", "torch", "torch.compile", "jax")
-DTYPES = ("float32", "bfloat16")
+DTYPES = ("float32", "bfloat16", "int8")
+# What the processor must have for an arithmetic to be worth measuring.
+FEATURES = {"bfloat16": "bf16", "int8": "vnni"}
 
 
 def _cores() -> int:
@@ -146,11 +148,10 @@ def _arithmetics(wanted: list[str]) -> tuple[list[str], list[str]]:
     """What the processor computes of what is wanted, and a remark on the rest."""
     from bench.harness import describe_machine
 
-    has_bfloat16 = any("bf16" in name for name in describe_machine(0)["features"])
-    if has_bfloat16 or "bfloat16" not in wanted:
-        return wanted, []
-    rest = [name for name in wanted if name != "bfloat16"]
-    return rest, ["This processor has no arithmetic in bfloat16."]
+    features = " ".join(describe_machine(0)["features"])
+    absent = [name for name in wanted if FEATURES.get(name, "") not in features]
+    remarks = [f"This processor has no arithmetic in {name}." for name in absent]
+    return [name for name in wanted if name not in absent], remarks
 
 
 def _machine(threads: int) -> dict[str, Any]:

@@ -17,6 +17,7 @@ NETWORKS = (
     networks.HALF_UNET,
     networks.VIDEO,
     networks.AUDIO,
+    networks.MINILM,
 )
 BATCHES, QUICK_BATCHES = (1, 8), (2,)
 
@@ -86,4 +87,16 @@ def start_cases(quick: bool, batches: Sequence[int], arithmetics: Sequence[str])
     yield from network_cases(quick, batches[:1], ("float32",))
 
 
-SOURCES = {"conv": conv_cases, "networks": network_cases, "start": start_cases}
+def dynamic_cases(
+    quick: bool, batches: Sequence[int], arithmetics: Sequence[str]
+) -> Iterator[Case]:
+    """The same, compiled for any batch."""
+    yield from start_cases(quick, batches, arithmetics)
+
+
+SOURCES = {
+    "conv": conv_cases,
+    "networks": network_cases,
+    "start": start_cases,
+    "dynamic": dynamic_cases,
+}

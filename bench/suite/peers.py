@@ -21,6 +21,8 @@ from bench.nets.contests import Builders, CompileTime
 from bench.nets.store import OURS
 from bench.nets.timing import Contestant, OutOfTimeError, timed
 
+from .int8 import quantized
+
 # Name on the command line -> package.
 PEERS = {
     "openvino": "openvino",
@@ -30,7 +32,7 @@ PEERS = {
     "jax": "jax",
 }
 EXPORTERS = {"torch": in_torch.onnx_model, "tripy": in_tripy.onnx_model}
-PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
+PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "int8": "f32"}
 LAYOUT_CALLS = 3
 REBUILT, REBUILDS = 2.0, 3  # the median of so many, for those who compile in fewer seconds
 
@@ -73,7 +75,8 @@ class Model:
 
     @cached_property
     def bytes(self) -> bytes:
-        return EXPORTERS[self.exporter](self.case)
+        data = EXPORTERS[self.exporter](self.case)
+        return quantized(data, self.case.x) if self.case.arithmetic == "int8" else data
 
 
 def _first(call: Callable[[], Any], start: float) -> float:
@@ -142,7 +145,9 @@ def jax(case: Case, settings: Settings) -> Contestant:
 # --- everybody -------------------------------------------------------------------------------
 
 
-def _ours(case: Case, settings: Settings) -> Builders:
+def _ours(case: Case, settings: Settings, model: Model) -> Builders:
+    if case.arithmetic == "int8":
+        return {OURS: lambda: in_tripy.from_onnx(case, model.bytes, settings.engine)}
     found = {OURS: partial(in_tripy.contestant, case, settings.engine, "cpu")}
     if case.arithmetic == "float32":
         found[f"{OURS} eager"] = partial(in_tripy.eager, case, "cpu")
@@ -155,12 +160,15 @@ def _openvino(case: Case, settings: Settings, model: Model) -> Builders:
 
 def _onnx_runtime(case: Case, settings: Settings, model: Model) -> Builders:
     """Its kernels for processors know no bfloat16."""
-    if case.arithmetic != "float32":
+    if case.arithmetic == "bfloat16":
         return {}
     return {"ONNX Runtime": partial(onnx_runtime, model, settings.threads)}
 
 
 def _torch(case: Case, settings: Settings, model: Model) -> Builders:
+    """Like its compiler and JAX it does not read the quantized model."""
+    if case.arithmetic == "int8":
+        return {}
     found = {"torch": partial(in_torch.eager, case, "cpu", False)}
     if len(case.shape) in in_torch.CHANNELS_LAST:
         found["torch channels_last"] = partial(in_torch.eager, case, "cpu", True)
@@ -168,12 +176,14 @@ def _torch(case: Case, settings: Settings, model: Model) -> Builders:
 
 
 def _torch_compile(case: Case, settings: Settings, model: Model) -> Builders:
+    if case.arithmetic == "int8":
+        return {}
     make = partial(in_torch.frozen, case)
     return {"torch.compile": partial(settings.compile_time.build, make)}
 
 
 def _jax(case: Case, settings: Settings, model: Model) -> Builders:
-    return {"JAX": partial(jax, case, settings)}
+    return {} if case.arithmetic == "int8" else {"JAX": partial(jax, case, settings)}
 
 
 MAKERS = {
@@ -185,7 +195,7 @@ MAKERS = {
 }
 
 
-def _watched(build: Callable[[], Contestant], limit: float) -> Contestant:
+def watched(build: Callable[[], Contestant], limit: float) -> Contestant:
     """A contestant with its usual time to compile, if its calls are not too slow."""
     contestant = build()
     compiling = [contestant.compile_seconds]
@@ -202,13 +212,13 @@ def _watched(build: Callable[[], Contestant], limit: float) -> Contestant:
 def builders(case: Case, settings: Settings) -> Builders:
     """Contestants by name, with ours first."""
     model = Model(case, settings.exporter)
-    if {"openvino", "onnxruntime"} & set(settings.peers):
+    if case.arithmetic == "int8" or {"openvino", "onnxruntime"} & set(settings.peers):
         with suppress(Exception):  # those who need the model will say what is wrong with it
             _ = model.bytes
-    found = dict(_ours(case, settings))
+    found = dict(_ours(case, settings, model))
     for peer in settings.peers:
         found |= MAKERS[peer](case, settings, model)
-    return {name: partial(_watched, build, settings.call_limit) for name, build in found.items()}
+    return {name: partial(watched, build, settings.call_limit) for name, build in found.items()}
 
 
 def set_threads(threads: int) -> None:

@@ -29,7 +29,10 @@ torch with channels_last, and JAX where that is faster, take inputs and give res
 channels last in memory; all others take and give them first, and pay for what they rearrange.
 Compile seconds go from the module, or the ONNX model, to the first result. The peak is that of a
 large matrix product of torch. The group "start" goes from the start of a process to its first
-result; everybody has files of the model, and those are in memory."""
+result; everybody has files of the model, and those are in memory. In the group "dynamic" programs
+for any batch are called with three batches in turn: that of the case, one more and two more; the
+time is that of the three calls. int8 networks were quantized by ONNX Runtime, and everybody reads
+the same ONNX model."""
 
 
 def _median(row: Row, name: str) -> float | None:

@@ -13,8 +13,9 @@ from bench.nets.contests import contest, forget, say
 from bench.nets.store import OURS, Row, best_peer
 from bench.nets.timing import Contestant
 
+from . import dynamic, peers
 from .peak import rate
-from .peers import Settings, builders
+from .peers import Settings
 from .report import ratio
 
 LEAST_ROUNDS = 3
@@ -39,13 +40,15 @@ def measure(contestants: Mapping[str, Contestant], settings: Settings) -> Mappin
 def row_of(group: str, case: Case, settings: Settings) -> Row:
     """A row of a group; what it held is freed again."""
     say(f"{group}: {case.key}")
+    is_dynamic = group == "dynamic"
     entries = contest(
-        builders(case, settings),
+        (dynamic if is_dynamic else peers).builders(case, settings),
         case,
         partial(measure, settings=settings),
     )
     row: Row = {"group": group, "key": case.key, "name": case.name, "shape": case.shape}
-    row |= {"arithmetic": case.arithmetic, "flops": case.plan.flops, "contestants": entries}
+    flops = dynamic.work(case) if is_dynamic else case.plan.flops
+    row |= {"arithmetic": case.arithmetic, "flops": flops, "contestants": entries}
     row["peak"] = rate(case.arithmetic, settings.quick)
     say(_line(row))
     forget()
