@@ -218,9 +218,14 @@ def test_rows_of_whole_vectors_are_convolved(
     assert np.abs(result.numpy() - expected.numpy()).max() < 5e-3 * scale
 
 
+@pytest.mark.parametrize("is_scaled_by_tap", [False, True])
 @pytest.mark.parametrize(("channels", "kernel", "stride"), INT8_ROWS)
 def test_rows_of_whole_vectors_of_int8_are_convolved(
-    channels: int, kernel: tuple[int, ...], stride: int, rng: np.random.Generator
+    channels: int,
+    kernel: tuple[int, ...],
+    stride: int,
+    is_scaled_by_tap: bool,
+    rng: np.random.Generator,
 ) -> None:
     x = whole_numbers(rng, 2, channels, *(n + 25 for n in kernel))
     weight = whole_numbers(rng, 16, channels, *kernel)
@@ -228,7 +233,8 @@ def test_rows_of_whole_vectors_of_int8_are_convolved(
 
     def function(x: tp.Tensor) -> tp.Tensor:
         x = tp.dequantize(tp.quantize(x, 1.0, tp.int8), 1.0, tp.float32)
-        return convolved(x, tp.dequantize(small, 1.0, tp.float32), stride)
+        scale, dim = ([1.0] * kernel[-1], len(kernel) + 1) if is_scaled_by_tap else (1.0, None)
+        return convolved(x, tp.dequantize(small, scale, tp.float32, dim), stride)
 
     exe = tp.compile(function, args=[tp.InputInfo(x.shape, tp.float32)])
     expected = convolved(tp.cast(x, tp.float64), tp.cast(weight, tp.float64), stride)

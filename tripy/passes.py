@@ -88,7 +88,7 @@ def load_weights(graph: Graph) -> Graph:
 # --- for engines that do not do it themselves --------------------------------------------------
 
 
-def _applied(name: str, *inputs: Value, source: Source, **attributes: Any) -> Value:
+def applied(name: str, *inputs: Value, source: Source, **attributes: Any) -> Value:
     """Return a value computed by a primitive."""
     record = PRIMITIVES[name]
     result = record.infer(*inputs, **attributes)
@@ -102,7 +102,7 @@ def _folded(conv: Node, norm: Node) -> Node:
     wide = kind if kind is dtypes.float64 else dtypes.float32
 
     def apply(name: str, *inputs: Value, **attributes: Any) -> Value:
-        return _applied(name, *inputs, source=source, **attributes)
+        return applied(name, *inputs, source=source, **attributes)
 
     x, filters, *bias = conv.inputs
     filters, *bias = (apply("cast", value, dtype=wide) for value in (filters, *bias))

@@ -13,72 +13,65 @@ import numpy as np
 
 from tripy import dtypes, shapes
 from tripy.graph import Graph, Node, Value, renewed, replaced, rewritten
-from tripy.ops.registry import PRIMITIVES
+from tripy.passes import applied
 
 _VECTOR = 64  # bytes
 _SMALL = (dtypes.int8, dtypes.int4)
 
 
-def _applied(name: str, *inputs: Value, like: Value, **attributes: Any) -> Value:
-    """Return a value computed by a primitive, at the line of another value."""
-    record = PRIMITIVES[name]
-    result = record.infer(*inputs, **attributes)
-    node = Node(record, inputs, attributes, result, like.source)
-    return Value(*result, like.device, node, traced=like.traced, source=like.source)
-
-
-def _is_quantized(weight: Value) -> bool:
-    """Whether the weight is computed from small integers."""
+def _dequantized(weight: Value) -> Node | None:
+    """Return the node that makes a weight of small integers."""
     node = None if weight.is_leaf else weight.node
-    name = "" if node is None else node.primitive.name
-    return node is not None and name == "dequantize" and node.inputs[0].dtype in _SMALL
+    if node is None or node.primitive.name != "dequantize":
+        return None
+    return node if node.inputs[0].dtype in _SMALL else None
 
 
-def _taps(conv: Node, precision: str) -> int:
-    """Return how many taps of zeros a convolution needs."""
+def _is_wrong(conv: Node, precision: str) -> bool:
+    """Whether oneDNN may choose the kernel that gets it wrong."""
     weight: Any = conv.inputs[1]
     if conv.attributes["dilation"][-1] != 1 or not shapes.is_static(weight.shape):
-        return 0  # rows of dilated kernels are right
-    sizes = [1] * _is_quantized(weight) + [2] * (precision != "float32")
+        return False  # rows of dilated kernels are right
+    sizes = [1] * (_dequantized(weight) is not None) + [2] * (precision != "float32")
     cells = [weight.shape[1] * size for size in sizes]  # bytes of all channels of a cell
     rows = [weight.shape[-1] * cell for cell in cells]
-    found = (r % _VECTOR == 0 and r >= 2 * _VECTOR and c % _VECTOR for r, c in zip(rows, cells))
-    return int(any(found))
+    return any(r % _VECTOR == 0 and r >= 2 * _VECTOR and c % _VECTOR for r, c in zip(rows, cells))
 
 
-def _longer(weight: Value, taps: int) -> Value:
-    """Return a weight with zeros at the end of its last dim; quantized constants stay so."""
-    node = None if weight.is_leaf else weight.node
+def _longer(weight: Value) -> Value:
+    """Return a weight with a zero at the end of its last dim; quantized constants stay so."""
+    source, lead = weight.source, (0,) * (len(weight.shape) - 1)
     if weight.data is not None:
-        config = [(0, 0)] * (len(weight.shape) - 1) + [(0, taps)]
-        data = np.pad(np.asarray(weight.data), config)
-        return Value(weight.dtype, data.shape, weight.device, data=data, source=weight.source)
-    if node is not None and node.primitive.name == "dequantize" and not node.attributes["split"]:
-        values, scale = node.inputs
-        return _applied("dequantize", _longer(values, taps), scale, like=weight, **node.attributes)
+        data = np.pad(np.asarray(weight.data), [*((n, n) for n in lead), (0, 1)])
+        return Value(weight.dtype, data.shape, weight.device, data=data, source=source)
+    node = _dequantized(weight)
+    if node is not None and not node.attributes["split"]:
+        integers, scale = node.inputs
+        if scale.shape[-1:] in ((), (1,)):
+            longer = _longer(integers)
+            return applied("dequantize", longer, scale, source=source, **node.attributes)
     zero = np.zeros((), dtypes.to_numpy(weight.dtype))
-    value = Value(weight.dtype, (), weight.device, data=zero, source=weight.source)
-    low = (0,) * len(weight.shape)
-    amounts = {"low": low, "high": (*low[:-1], taps), "mode": "constant"}
-    return _applied("pad", weight, value, like=weight, **amounts)
+    value = Value(weight.dtype, (), weight.device, data=zero, source=source)
+    amounts = {"low": (*lead, 0), "high": (*lead, 1), "mode": "constant"}
+    return applied("pad", weight, value, source=source, **amounts)
 
 
 def repaired(graph: Graph, precision: str) -> Graph:
     """Return a graph without convolutions that the plugin gets wrong in this precision."""
     convs = [v for v in graph.operations if v.node and v.node.primitive.name == "conv"]
-    needed = {id(v): taps for v in convs if v.node and (taps := _taps(v.node, precision))}
-    if not needed:
+    wrong = {id(v) for v in convs if v.node and _is_wrong(v.node, precision)}
+    if not wrong:
         return graph
 
     def changed(value: Value, inputs: tuple[Value, ...]) -> Value:
-        taps, node = needed.get(id(value), 0), value.node
-        if not taps or node is None:
+        node = value.node
+        if id(value) not in wrong or node is None:
             return renewed(value, inputs)
         x, weight, *bias = inputs
         *others, (low, high) = node.attributes["padding"]
-        attributes = {**node.attributes, "padding": (*others, (low, high + taps))}
-        inputs = (x, _longer(weight, taps), *bias)
+        attributes = {**node.attributes, "padding": (*others, (low, high + 1))}
+        made = (x, _longer(weight), *bias)
         result = (node.dtype, node.shape)
-        return replaced(value, Node(node.primitive, inputs, attributes, result, node.source))
+        return replaced(value, Node(node.primitive, made, attributes, result, node.source))
 
     return rewritten(graph, changed)
