@@ -261,16 +261,21 @@ def frozen(case: Any) -> Contestant:
     return Contestant(lambda: call(x), _wait, _read, seconds)
 
 
-def onnx_model(case: Any) -> bytes:
-    """The module as an ONNX model with input `x`, as torch's exporter writes it."""
-    buffer = io.BytesIO()
+def onnx_model(case: Any, batch: Array | None = None) -> bytes:
+    """The module as an ONNX model with input `x`, as torch's exporter writes it.
+
+    Args:
+        batch: an input that stands for any batch; None for the batch of the case.
+    """
+    buffer, x = io.BytesIO(), case.x if batch is None else batch
     with warnings.catch_warnings(), torch.inference_mode(False), torch.no_grad():
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            *(network(case), (torch.from_numpy(np.array(case.x)),), buffer),
+            *(network(case), (torch.from_numpy(np.array(x)),), buffer),
             dynamo=False,
             opset_version=20,
             input_names=["x"],
+            dynamic_axes=None if batch is None else {"x": {0: "batch"}},
         )
     return buffer.getvalue()
 

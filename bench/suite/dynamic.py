@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from typing import Any
@@ -21,7 +19,7 @@ from bench.nets.plans import Array
 from bench.nets.store import OURS
 from bench.nets.timing import Contestant
 
-from .peers import Settings, watched
+from .peers import Settings, onnx_session, watched
 
 LONGER = (2, 1, 0)  # than the batch of the case, which comes last
 LARGEST = 64
@@ -37,17 +35,7 @@ class Inputs:
 
     @cached_property
     def model(self) -> bytes:
-        buffer = io.BytesIO()
-        with warnings.catch_warnings(), torch.inference_mode(False), torch.no_grad():
-            warnings.simplefilter("ignore")
-            torch.onnx.export(
-                *(in_torch.network(self.case), (torch.from_numpy(self.arrays[0]),), buffer),
-                dynamo=False,
-                opset_version=20,
-                input_names=["x"],
-                dynamic_axes={"x": {0: "batch"}},
-            )
-        return buffer.getvalue()
+        return in_torch.onnx_model(self.case, self.arrays[0])
 
     def contestant(self, calls: Sequence[Callable[[], Any]], read: Any, start: float) -> Contestant:
         """One that makes a call for every input; the last result is compared."""
@@ -104,13 +92,8 @@ def openvino(inputs: Inputs, settings: Settings) -> Contestant:
 
 
 def onnx_runtime(inputs: Inputs, settings: Settings) -> Contestant:
-    import onnxruntime
-
     data, start = inputs.model, time.perf_counter()
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = settings.threads, 1
-    options.add_session_config_entry("session.force_spinning_stop", "1")
-    session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    session = onnx_session(data, settings.threads)
     calls = [partial(session.run, None, {"x": x}) for x in inputs.arrays]
     return inputs.contestant(calls, lambda results: results[0], start)
 

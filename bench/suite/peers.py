@@ -103,16 +103,23 @@ def openvino(model: Model, threads: int) -> Contestant:
     return Contestant(call, _done, lambda _: np.array(request.get_output_tensor().data), seconds)
 
 
+def onnx_session(data: bytes, threads: int) -> Any:
+    """A session of ONNX Runtime; its threads must not spin while others are timed."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+
+
 def onnx_runtime(model: Model, threads: int) -> Contestant:
-    """A session with bound arrays; its threads must not spin while others are timed."""
+    """A session with bound arrays."""
     import onnxruntime
 
     case, data = model.case, model.bytes
     start = time.perf_counter()
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    options.add_session_config_entry("session.force_spinning_stop", "1")
-    session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    session = onnx_session(data, threads)
     binding = session.io_binding()
     result = np.empty(case.plan.result, np.float32)
     x, y = (onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in (case.x, result))
