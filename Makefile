@@ -54,6 +54,8 @@ bench: bench-suite  ## measure everything, beside everybody who is installed
 bench-suite: $(VENV)/.dev  ## measure convolutions, networks and starts; the weights need torch
 	$(BIN)/python -m bench.suite --json bench/results/suite.json \
 		--markdown bench/results/suite.md
+	$(BIN)/python -m bench.suite --groups networks --dtype bfloat16,int8 --batch 1 \
+		--json bench/results/suite.json --markdown bench/results/suite.md
 	$(BIN)/python -m bench.suite.plot bench/results/suite.json docs/benchmarks.svg
 
 clean:
