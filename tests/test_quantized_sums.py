@@ -90,3 +90,19 @@ def test_integer_kernels_give_integers(rng: Rng) -> None:
     steps = [node.get_rt_info()["layerType"].astype(str) for node in nodes]
     first, last = (i for i, step in enumerate(steps) if step == "Convolution")
     assert not {"Eltwise", "FakeQuantize", "Subgraph"} & set(steps[first + 1 : last])
+
+
+def test_products_that_may_be_nan_are_quantized_as_zeros(rng: Rng) -> None:
+    def function(x: tp.Tensor, weight: tp.Tensor) -> tp.Tensor:
+        total = tp.conv(there_and_back(x, 0.037), weight)
+        return tp.quantize(total, STEP, tp.int8)
+
+    x = rng.standard_normal((1, 4, 5, 5)).astype(np.float32)
+    weight = rng.standard_normal((3, 4, 1, 1)).astype(np.float32)
+    weight[1] = np.nan
+    infos = [tp.InputInfo(array.shape, tp.float32) for array in (x, weight)]
+    result = tp.compile(function, args=infos, engine="openvino")(x, weight).numpy()
+    expected = tp.compile(function, args=infos, engine="reference")(x, weight).numpy()
+    assert (expected[:, 1] == 0).all()
+    assert np.abs(result.astype(int) - expected.astype(int)).max() <= 1
+    assert (result[:, 1] == 0).all()

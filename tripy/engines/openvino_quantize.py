@@ -138,6 +138,7 @@ class Tracker:
     def __init__(self) -> None:
         self._kinds: dict[int, str] = {}
         self._selected: set[int] = set()  # values of which each is one of these numbers
+        self._unsure: set[int] = set()  # values made of what the tracker does not know
 
     def add_constant(self, value: Value) -> None:
         """Note a constant."""
@@ -171,6 +172,8 @@ class Tracker:
             kind = self._passed(node, kinds)
         if kind:
             self._kinds[id(value)] = kind
+            if name != "dequantize" and not all(map(self._is_known, node.inputs)):
+                self._unsure.add(id(value))
         elif name in _SELECTED and all(map(self._is_number, node.inputs)):
             self._selected.add(id(value))
         return output
@@ -181,8 +184,13 @@ class Tracker:
             return {}
         return {"fused": self._is_number(node.inputs[0])}
 
+    def _is_known(self, value: Value) -> bool:
+        return id(value) in self._kinds and id(value) not in self._unsure
+
     def _is_number(self, value: Value) -> bool:
         """Whether no element can be NaN."""
+        if id(value) in self._unsure:
+            return False
         if self._kinds.get(id(value)) == CONSTANT:
             return not np.isnan(np.asarray(value.data, np.float64)).any()
         return self._kinds.get(id(value)) in _NUMBERS or id(value) in self._selected
