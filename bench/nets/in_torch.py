@@ -162,14 +162,17 @@ def network(case: Any) -> Net:
     return net.eval()
 
 
+def _in(case: Any, x: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """An input in another dtype; numbers of words stay what they are."""
+    return x if case.words else x.to(dtype)
+
+
 def reference(case: Any, x: Array) -> Array:
     """The result on the CPU, in float64; in float32 for whole networks that need not be exact."""
     is_exact = case.exact or len(case.plan.layers) == 1
     dtype = torch.float64 if is_exact else torch.float32
     with torch.inference_mode():
-        inputs = torch.from_numpy(x)
-        inputs = inputs if case.words else inputs.to(dtype)
-        return network(case).to(dtype)(inputs).double().numpy()
+        return network(case).to(dtype)(_in(case, torch.from_numpy(x), dtype)).double().numpy()
 
 
 def prepare(tf32: bool) -> None:
@@ -193,7 +196,7 @@ def _placed(case: Any, device: str, channels_last: bool) -> tuple[nn.Module, tor
     where = torch.device("cuda" if device == "gpu" else "cpu")
     dtype = torch.bfloat16 if case.arithmetic == "bfloat16" else getattr(torch, case.dtype)
     net, x = network(case).to(where, dtype), torch.from_numpy(np.array(case.x)).to(where)
-    x = x if case.words else x.to(dtype)
+    x = _in(case, x, dtype)
     order = CHANNELS_LAST.get(len(case.shape)) if channels_last else None
     return (net.to(memory_format=order), x.to(memory_format=order)) if order else (net, x)
 

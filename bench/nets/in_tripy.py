@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -157,40 +157,33 @@ def _channels_last(x: Any) -> tp.Tensor:
     return tp.Tensor(there.movedim(1, -1).contiguous().movedim(-1, 1))
 
 
+def _called(call: Callable[[tp.Tensor], tp.Tensor], x: tp.Tensor, seconds: float) -> Contestant:
+    """A contestant, whose first call counts as compiling."""
+    start = time.perf_counter()
+    call(x).eval()
+    seconds += time.perf_counter() - start
+    return Contestant(
+        lambda: call(x), tp.Tensor.eval, lambda result: np.asarray(result.numpy()), seconds
+    )
+
+
 def contestant(case: Any, engine: str | None, device: str, last: bool = False) -> Contestant:
     """The compiled case on an input that stays on the device."""
     exe, seconds = executable(case, engine, device)
     x = _channels_last(case.x) if last else tp.Tensor(case.x, device=device).eval()
-    start = time.perf_counter()
-    exe(x).eval()
-    seconds += time.perf_counter() - start
-    return Contestant(
-        lambda: exe(x), tp.Tensor.eval, lambda result: np.asarray(result.numpy()), seconds
-    )
+    return _called(exe, x, seconds)
 
 
 def from_onnx(case: Any, data: bytes, engine: str | None) -> Contestant:
     """An ONNX model of the case, which may be quantized."""
     start = time.perf_counter()
     exe = tp.compile(tp.onnx.load(data), args=[described(case)], engine=engine)
-    x = tp.Tensor(case.x)
-    exe(x).eval()
-    seconds = time.perf_counter() - start
-    return Contestant(
-        lambda: exe(x), tp.Tensor.eval, lambda result: np.asarray(result.numpy()), seconds
-    )
+    return _called(exe, tp.Tensor(case.x), time.perf_counter() - start)
 
 
 def eager(case: Any, device: str) -> Contestant:
     """The module itself: recorded, and evaluated, at every call."""
-    net = network(case)
-    x = tp.Tensor(case.x, device=device).eval()
-    start = time.perf_counter()
-    net(x).eval()
-    seconds = time.perf_counter() - start
-    return Contestant(
-        lambda: net(x), tp.Tensor.eval, lambda result: np.asarray(result.numpy()), seconds
-    )
+    return _called(network(case), tp.Tensor(case.x, device=device).eval(), 0.0)
 
 
 def onnx_model(case: Any) -> bytes:

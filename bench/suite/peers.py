@@ -33,6 +33,11 @@ PEERS = {
 }
 EXPORTERS = {"torch": in_torch.onnx_model, "tripy": in_tripy.onnx_model}
 PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "int8": "f32"}
+# ONNX Runtime's kernels for processors know no bfloat16; others do not read the quantized model.
+LACKING = {
+    "onnxruntime": ("bfloat16",),
+    **dict.fromkeys(("torch", "torch.compile", "jax"), ("int8",)),
+}
 LAYOUT_CALLS = 3
 REBUILT, REBUILDS = 2.0, 3  # the median of so many, for those who compile in fewer seconds
 
@@ -166,16 +171,10 @@ def _openvino(case: Case, settings: Settings, model: Model) -> Builders:
 
 
 def _onnx_runtime(case: Case, settings: Settings, model: Model) -> Builders:
-    """Its kernels for processors know no bfloat16."""
-    if case.arithmetic == "bfloat16":
-        return {}
     return {"ONNX Runtime": partial(onnx_runtime, model, settings.threads)}
 
 
 def _torch(case: Case, settings: Settings, model: Model) -> Builders:
-    """Like its compiler and JAX it does not read the quantized model."""
-    if case.arithmetic == "int8":
-        return {}
     found = {"torch": partial(in_torch.eager, case, "cpu", False)}
     if len(case.shape) in in_torch.CHANNELS_LAST:
         found["torch channels_last"] = partial(in_torch.eager, case, "cpu", True)
@@ -183,14 +182,12 @@ def _torch(case: Case, settings: Settings, model: Model) -> Builders:
 
 
 def _torch_compile(case: Case, settings: Settings, model: Model) -> Builders:
-    if case.arithmetic == "int8":
-        return {}
     make = partial(in_torch.frozen, case)
     return {"torch.compile": partial(settings.compile_time.build, make)}
 
 
 def _jax(case: Case, settings: Settings, model: Model) -> Builders:
-    return {} if case.arithmetic == "int8" else {"JAX": partial(jax, case, settings)}
+    return {"JAX": partial(jax, case, settings)}
 
 
 MAKERS = {
@@ -224,6 +221,8 @@ def builders(case: Case, settings: Settings) -> Builders:
             _ = model.bytes
     found = dict(_ours(case, settings, model))
     for peer in settings.peers:
+        if case.arithmetic in LACKING.get(peer, ()):
+            continue
         found |= MAKERS[peer](case, settings, model)
     return {name: partial(watched, build, settings.call_limit) for name, build in found.items()}
 

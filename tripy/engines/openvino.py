@@ -184,7 +184,8 @@ class OpenVINOProgram:
         self._source = weakref.ref(graph)  # not the graph, because it would keep weights alive
         self._remote: remote.RemoteProgram | None = None  # in a process that was forked later
         self._border = border.drawn(graph, LACKING)
-        graph = repaired(graph if self._border is None else self._border.graph, options.precision)
+        if self._border is not None:
+            graph = self._border.graph
         self._inputs = [value.dtype for value in graph.inputs]
         self._outputs = [(v.dtype, dtypes.to_numpy(v.dtype), v.shape) for v in graph.outputs]
         self._dynamic = graph if graph.symbols else None
@@ -296,7 +297,7 @@ def _compiled(graph: Graph, options: Options, exported: Any) -> tuple[Any, Any]:
     """Return a compiled model and the memory that it shares."""
     chosen = settings_for(graph, options)
     if exported is None:
-        builder = Builder(graph)
+        builder = Builder(repaired(graph, options.precision))
         return core().compile_model(builder.build(), "CPU", chosen), builder.keep
     memory = writable(np.frombuffer(exported, np.uint8))
     tensor = ov.Tensor(memory, shared_memory=True)

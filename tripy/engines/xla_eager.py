@@ -34,7 +34,7 @@ def compute(value: Value) -> None:
             source.data = put(source.data, value.device)
     name, attributes = node.primitive.name, tuple(node.attributes.items())
     if name in VALUE_CHECKS:
-        VALUE_CHECKS[node.primitive.name](node, np.asarray(node.inputs[1].data))
+        VALUE_CHECKS[name](node, np.asarray(node.inputs[1].data))
     refused = refusal(node)
     if refused is not None:
         raise errors.error(

@@ -193,11 +193,8 @@ def _by_remainder(ctx: Context, x: Array, weight: Array, bias: Inputs, w: Window
     ones = (1,) * rank
     plain = Window(ones, ((0, 0),) * rank, ones, ones, w.groups)
     out = _direct(ctx, images, weight, bias, plain)
-    out = out.reshape(x.shape[0], *w.dilation, -1, *counts)
-    order = [axis for dim in range(rank) for axis in (2 + rank + dim, 1 + dim)]
-    sizes = [n * d for n, d in zip(counts, w.dilation)]
-    out = out.transpose(0, 1 + rank, *order).reshape(x.shape[0], -1, *sizes)
-    return out[(..., *(slice(n) for n in space))]
+    parts = jnp.moveaxis(out.reshape(x.shape[0], *w.dilation, -1, *counts), 1 + rank, 1)
+    return _interleaved(parts, (0,) * rank, space)
 
 
 def _disjoint(x: Array, kernel: Shape, space: Shape, w: Window) -> Array:
@@ -345,13 +342,13 @@ def _gradient(
     return _direct(ctx, x, weight, bias, _spread(dims, groups), swapped=True)
 
 
-def _interleaved(parts: Array, starts: Sequence[int], dims: list[Dim]) -> Array:
+def _interleaved(parts: Array, starts: Sequence[int], space: Sequence[int]) -> Array:
     """(N, O, *phases, *blocks) as (N, O, *space), cut to the cells of the result."""
-    rank = len(dims)
+    rank = len(space)
     order = [axis for dim in range(rank) for axis in (2 + rank + dim, 2 + dim)]
     sizes = [parts.shape[2 + dim] * parts.shape[2 + rank + dim] for dim in range(rank)]
     out = parts.transpose(0, 1, *order).reshape(*parts.shape[:2], *sizes)
-    cells = (slice(start, start + d.out) for start, d in zip(starts, dims))
+    cells = (slice(start, start + size) for start, size in zip(starts, space))
     return out[(slice(None), slice(None), *cells)]
 
 
@@ -375,7 +372,7 @@ def _blocks(
     repeated = [jnp.repeat(values, math.prod(phases)) for values in bias]
     out = _convolve(ctx, x, _flipped(weight, groups), repeated, w)
     out = out.reshape(x.shape[0], groups * per_group, *phases, *counts)
-    return _interleaved(out, [d.cut % d.stride for d in dims], dims)
+    return _interleaved(out, [d.cut % d.stride for d in dims], [d.out for d in dims])
 
 
 class Phase(NamedTuple):
@@ -416,7 +413,7 @@ def _by_phase(
         w = Window(ones, tuple(p.padding for p in reached), ones, steps, groups)
         parts.append(_convolve(ctx, x, part, bias, w))
     stacked = jnp.stack(parts, 2).reshape(*nothing.shape[:2], *(d.stride for d in dims), *counts)
-    return _interleaved(stacked, (0,) * len(dims), dims)
+    return _interleaved(stacked, (0,) * len(dims), [d.out for d in dims])
 
 
 TRANSPOSED: dict[str, TransposedForm] = {
