@@ -505,6 +505,42 @@ def test_on_eight_devices(name: str, outcomes: dict[str, str]) -> None:
     assert outcomes[name] == ""
 
 
+PLACED = """
+import resource, sys
+import numpy as np
+import tripy as tp
+
+def highest():
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+def compiled(size, layers):
+    weights = [rng.random((size, size), np.float32) for _ in range(layers)]
+    net = tp.Sequential(*[tp.Linear(size, size, bias=False) for _ in range(layers)])
+    net.load_state_dict({name: tp.Tensor(w) for name, w in zip(net.state_dict(), weights)})
+    before = highest()
+    rules = {"*.weight": ("model", None)}
+    mesh = tp.distributed.Mesh({"model": 2})
+    exe = tp.compile(net, args=[tp.InputInfo((1, size), tp.float32)], mesh=mesh, sharding=rules)
+    return exe, weights, (highest() - before) / sum(w.nbytes for w in weights)
+
+tp.distributed.use_cpu_devices(2)
+rng = np.random.default_rng()
+compiled(64, 2)
+exe, weights, growth = compiled(4096, 6)
+assert growth < 1.5, growth
+x = expected = rng.standard_normal((1, 4096)).astype(np.float32)
+for w in weights:
+    expected = expected @ w.T.astype(np.float64)
+assert np.allclose(exe(x).numpy(), expected, rtol=1e-3)
+"""
+
+
+def test_weights_are_placed_once() -> None:
+    """A model whose parts fill the devices has no room for transposed copies."""
+    child(PLACED, 0, ON_CPU)
+
+
 def test_the_example_of_the_guide_runs() -> None:
     text = (ROOT / "docs" / "distributed.md").read_text(encoding="utf-8")
     example = text.split("```python\n")[1].split("```")[0]

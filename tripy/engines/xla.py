@@ -28,6 +28,7 @@ LAUNCH_OPTIONS: dict[str, Any] = {"xla_gpu_experimental_enable_conv_fusion": Tru
 SMALL_CONVOLUTION = 2e9  # operations that an H100 does in the time of a launch
 _PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
 _LAZY = ("dequantize", "expand")  # these make constants larger, so every call computes them
+_LAZY_ARGUMENTS = (*_LAZY, "permute")  # which the layout of an argument does, without a copy
 
 
 # --- tracing ---------------------------------------------------------------------------------
@@ -73,8 +74,13 @@ def traceable(graph: Graph, weights: Sequence[Value], context: Context) -> Calla
 # --- what is computed once -------------------------------------------------------------------
 
 
-def _fixed(graph: Graph) -> list[Value]:
-    """Return the values that calls need and that weights alone determine."""
+def _fixed(graph: Graph, lazy: Sequence[str]) -> list[Value]:
+    """Return the values that calls need and that weights alone determine.
+
+    Args:
+        graph: where to look.
+        lazy: names of the primitives that every call computes.
+    """
     known = {id(value) for value in graph.constants}
     derived = {id(value) for value in graph.constants if _is_weight(value)}
     found: dict[int, Value] = {}
@@ -82,7 +88,7 @@ def _fixed(graph: Graph) -> list[Value]:
     for value in graph.operations:
         node = value.node
         sources = [] if node is None else [id(i) for i in node.inputs]
-        is_lazy = node is None or node.primitive.name in _LAZY or not shapes.is_static(value.shape)
+        is_lazy = node is None or node.primitive.name in lazy or not shapes.is_static(value.shape)
         if is_lazy or not known.issuperset(sources):
             needed.update(sources)
             continue
@@ -93,9 +99,11 @@ def _fixed(graph: Graph) -> list[Value]:
     return [value for key, value in found.items() if key in needed]
 
 
-def prepared(graph: Graph, context: Context, placement: Placement) -> Graph:
+def prepared(
+    graph: Graph, context: Context, placement: Placement, lazy: Sequence[str] = _LAZY
+) -> Graph:
     """Return the graph with its weights, and what they determine, on the device."""
-    fixed = _fixed(graph)
+    fixed = _fixed(graph, lazy)
     part = Graph.build((), fixed, names=graph.names)
     weights = [value for value in part.constants if _is_weight(value)]
     placed = {id(v): placement.place(v, graph.names.get(id(v), "")) for v in weights}
@@ -246,8 +254,10 @@ class XLAProgram:
                 graph = passes.fold_normalisation(graph)
                 if platform == "gpu":
                     graph = fuse_attention(graph, options.layout is None)
-                self._graph = prepared(graph, self._context, self._placement)
-                if options.layout is None and _is_embedded(self._graph):
+                is_embedded = options.layout is None and _is_embedded(graph)
+                lazy = _LAZY if is_embedded else _LAZY_ARGUMENTS
+                self._graph = prepared(graph, self._context, self._placement, lazy)
+                if is_embedded:
                     for value in self._graph.constants:
                         value.data = np.asarray(value.data)
         except FAILURES as problem:

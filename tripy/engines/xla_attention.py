@@ -223,7 +223,7 @@ def _flash(ctx: Context, q: Array, k: Array, v: Array, extra: _Extra, attrs: Att
 
 def _written_out(ctx: Context, q: Array, k: Array, v: Array, extra: _Extra, attrs: Attrs) -> Array:
     """Products of halves with float32 sums, and a float32 softmax, which is rounded."""
-    scores = jnp.matmul(q, k, preferred_element_type=FLOAT32) * np.float32(attrs["scale"])
+    scores = _scores_of(q, k) * np.float32(attrs["scale"])
     if extra.bias is not None:
         scores = scores + extra.bias
     mask = jnp.tril(jnp.ones(scores.shape[-2:], bool)) if attrs["causal"] else extra.mask
@@ -231,7 +231,28 @@ def _written_out(ctx: Context, q: Array, k: Array, v: Array, extra: _Extra, attr
         scores = jnp.where(mask, scores, np.float32(attrs["fill"]))
     powers = jnp.exp(scores - scores.max(-1, keepdims=True, initial=-np.inf))
     weights = (powers / powers.sum(-1, keepdims=True)).astype(v.dtype)
-    return jnp.matmul(weights, v, preferred_element_type=sum_type(ctx, weights, v, v.dtype))
+    return _mixed(weights, v, sum_type(ctx, weights, v, v.dtype))
+
+
+def _is_by_head(*arrays: Array) -> bool:
+    return all(x.ndim > 2 and x.shape[:-2] == arrays[0].shape[:-2] for x in arrays)
+
+
+def _scores_of(q: Array, k: Array) -> Array:
+    """Q·K; with heads, of arrays in which all heads of a token lie side by side."""
+    if not _is_by_head(q, k):
+        return jnp.matmul(q, k, preferred_element_type=FLOAT32)
+    by_token = jnp.swapaxes(q, -3, -2), jnp.moveaxis(k, -1, -3)
+    return jnp.einsum("...qhd,...khd->...hqk", *by_token, preferred_element_type=FLOAT32)
+
+
+def _mixed(weights: Array, v: Array, kind: DType) -> Array:
+    """Weights·V; with heads, so that all heads of a token lie side by side in the result."""
+    if not _is_by_head(weights, v):
+        return jnp.matmul(weights, v, preferred_element_type=kind)
+    by_token = jnp.swapaxes(v, -3, -2)
+    out = jnp.einsum("...hqk,...khd->...qhd", weights, by_token, preferred_element_type=kind)
+    return jnp.swapaxes(out, -3, -2)
 
 
 def _row(ctx: Context, inputs: Inputs, attrs: Attrs, shape: Shape, dtype: DType) -> Array:
