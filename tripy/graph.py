@@ -23,7 +23,7 @@ class Primitive(NamedTuple):
     Attributes:
         name: key of the row in every engine's table.
         infer: dtype and shape rule; gets input values and attributes, raises the user's errors.
-        work: estimated scalar operations of a node.
+        work: estimated scalar operations of a node, each of about 0.05 ns of NumPy's time.
     """
 
     name: str

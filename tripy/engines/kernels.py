@@ -21,6 +21,7 @@ from tripy.engines import (
     resize_kernels,
     window_kernels,
 )
+from tripy.engines.erf_kernels import erf, erfc
 from tripy.engines.window_kernels import (
     ACCUMULATOR,
     BFLOAT16,
@@ -92,22 +93,13 @@ def _sigmoid(x: Array) -> Array:
     return np.asarray(np.where(x >= 0, 1, small) / (1 + small))
 
 
-def _each(function: Callable[[float], float], x: Array) -> Array:
-    """A function that NumPy lacks, element by element (about 70 ns each)."""
-    return np.fromiter(map(function, x.ravel().tolist()), np.float64, x.size).reshape(x.shape)
-
-
-def _erf(x: Array) -> Array:
-    return _each(math.erf, x)
-
-
 def _gelu(x: Array, approximate: str) -> Array:
     if approximate == "tanh":
         # 0.5·(1 + tanh(y)) is sigmoid(2y) without its cancellation for negative y.
         twice = math.sqrt(8 / math.pi) * (x + 0.044715 * x * x * x)
         return np.asarray(x * _sigmoid(twice))
     # erfc(-z) is 1 + erf(z) without its cancellation for negative z.
-    return np.asarray(0.5 * x * _each(math.erfc, -math.sqrt(0.5) * x))
+    return np.asarray(0.5 * x * erfc(-math.sqrt(0.5) * x))
 
 
 def _pow(base: Array, exponent: Array) -> Array:
@@ -175,7 +167,7 @@ ELEMENTWISE: dict[str, Body] = {
             "atan2": np.arctan2,
         },
     ),
-    "erf": _double(_erf),
+    "erf": _double(erf),
     "gelu": _double(_gelu),
 }
 
@@ -188,9 +180,10 @@ def _float_to_integer(x: Array, dtype: DType) -> Array:
     x = x.astype(np.float64)
     low, high = (-8, 7) if dtype == INT4 else (np.iinfo(dtype).min, np.iinfo(dtype).max)
     inside = np.where(np.isnan(x), 0.0, np.clip(x, float(low), float(high)))
-    # float(high) is 2^63 for int64, one too many, so the top is set as an integer.
-    whole = np.where(x >= float(high), np.int64(high), inside.astype(np.int64))
-    return whole.astype(dtype)
+    if dtype != INT64:
+        return np.asarray(inside.astype(dtype))
+    # float(high) is 2^63 here, one too many, so the top is set as an integer.
+    return np.where(x >= float(high), np.int64(high), inside.astype(np.int64))
 
 
 def _to_grid(x: Array, dtype: DType) -> Array:

@@ -20,6 +20,7 @@ from tripy.engines.xla_ops import ROWS, refusal
 from tripy.engines.xla_place import Placement, placement
 from tripy.engines.xla_types import Context
 from tripy.graph import Graph, Node, Value, bind, renewed, replaced, rewritten, specialise
+from tripy.ops.convolution import flops
 
 _LITERAL = 2**14  # bytes; smaller constants are part of a program, others are its arguments
 _EMBEDDED = 2**28  # bytes; up to here all weights of a static graph are part of its program
@@ -143,7 +144,7 @@ def _is_embedded(graph: Graph) -> bool:
 def _options(graph: Graph, platform: str) -> dict[str, Any]:
     """Options of XLA that were faster where they were measured (see ARCHITECTURE.md)."""
     nodes = [v.node for v in graph.operations if v.node is not None]
-    work = [n.primitive.work(n) for n in nodes if n.primitive.name in ("conv", "conv_transpose")]
+    work = [flops(n) for n in nodes if n.primitive.name in ("conv", "conv_transpose")]
     is_bound = platform == "gpu" and len(work) > 1 and sum(work) / len(work) < SMALL_CONVOLUTION
     return LAUNCH_OPTIONS if is_bound else {}
 

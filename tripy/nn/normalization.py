@@ -110,9 +110,8 @@ def _standardised(x: Tensor, dims: Sequence[int], eps: float) -> Tensor:
     return centred / sqrt(variance + eps)
 
 
-def _affine(x: Tensor, weight: Tensor, bias: Tensor, shape: Sequence[int]) -> Tensor:
-    factor, offset = (reshape(cast(tensor, x.dtype), shape) for tensor in (weight, bias))
-    return x * factor + offset
+def _affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return x * cast(weight, x.dtype) + cast(bias, x.dtype)
 
 
 class _TrailingNorm(Module):
@@ -209,10 +208,10 @@ class LayerNorm(_TrailingNorm):
     @public("LayerNorm", input=FLOATS)
     def forward(self, input: Tensor) -> Tensor:
         """Normalise an input of shape (…, *normalized_shape)."""
-        dims, shape = self._dims(input), self.normalized_shape
+        dims = self._dims(input)
 
         def normalise(x: Tensor) -> Tensor:
-            return _affine(_standardised(x, dims, self.eps), self.weight, self.bias, shape)
+            return _affine(_standardised(x, dims, self.eps), self.weight, self.bias)
 
         return in_float32(normalise, input)
 
@@ -298,7 +297,8 @@ class _ChannelNorm(Module):
             )
 
     def _scaled(self, x: Tensor) -> Tensor:
-        return _affine(x, self.weight, self.bias, (self.num_channels,) + (1,) * (x.rank - 2))
+        shape = (self.num_channels,) + (1,) * (x.rank - 2)
+        return _affine(x, reshape(self.weight, shape), reshape(self.bias, shape))
 
 
 class GroupNorm(_ChannelNorm):

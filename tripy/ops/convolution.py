@@ -123,17 +123,24 @@ def _conv_transpose_type(
     return input.dtype, (input.shape[0], channels, *spatial_sizes(sizes, input, "padding"))
 
 
-def _conv_work(node: Node) -> float:
-    weight = node.inputs[1].shape
-    return 2 * volume(node.shape) * volume(weight[1:])
+_COPY = 16  # operations of a product in the time that NumPy needs to copy a cell for it
 
 
-def _conv_transpose_work(node: Node) -> float:
-    return 2 * volume(node.inputs[0].shape) * volume(node.inputs[1].shape[1:])
+def flops(node: Node) -> float:
+    """Return twice the products of a convolution."""
+    is_transposed = node.primitive.name == "conv_transpose"
+    cells = volume(node.inputs[0].shape if is_transposed else node.shape)
+    return 2 * cells * volume(node.inputs[1].shape[1:])
 
 
-primitive("conv", _conv_type, _conv_work)
-primitive("conv_transpose", _conv_transpose_type, _conv_transpose_work)
+def _work(node: Node) -> float:
+    """Few channels per group share the copy of a cell: of the result, or transposed, the input."""
+    groups: int = node.attributes["groups"]
+    return flops(node) * (1 + _COPY * groups / max(volume(node.inputs[1].shape[:1]), 1))
+
+
+primitive("conv", _conv_type, _work)
+primitive("conv_transpose", _conv_transpose_type, _work)
 
 # --- public functions ------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from typing import Any
 from tripy import devices, dtypes, errors, shapes
 from tripy.devices import device
 from tripy.dtypes import ALL, BOOL, FLOATS, INTEGERS, NUMERIC, dtype
-from tripy.graph import Type, Value, volume
+from tripy.graph import Type, Value
 from tripy.ops.operands import PACKED_FIX, adapt_all, broadcast_values, dtype_family, pair_of
 from tripy.ops.registry import (
     apply,
@@ -16,6 +16,7 @@ from tripy.ops.registry import (
     float_group,
     hook,
     moved,
+    per_element,
     primitive,
     same,
 )
@@ -31,20 +32,16 @@ from tripy.tensor import (
 
 # --- primitives ------------------------------------------------------------------------------
 
-_TRANSCENDENTAL_WORK = 10
-
-
-def _expensive(node: Any) -> float:
-    return _TRANSCENDENTAL_WORK * volume(node.shape)
-
 
 for _name in ("neg", "abs", "sign", "floor", "ceil", "round", "relu", "invert"):
     primitive(_name, same)
 for _name in (
     "exp", "log", "log1p", "expm1", "sqrt", "sin", "cos", "tan", "asin", "acos", "atan",
-    "sinh", "cosh", "tanh", "erf", "sigmoid", "gelu",
+    "sinh", "cosh", "tanh", "sigmoid",
 ):  # fmt: skip
-    primitive(_name, same, _expensive)
+    primitive(_name, same, per_element(10))
+for _name in ("erf", "gelu"):
+    primitive(_name, same, per_element(400))
 
 
 def _arithmetic(lhs: Value, rhs: Value) -> Type:
@@ -68,8 +65,8 @@ for _name in (
     "bit_and", "bit_or", "bit_xor",
 ):  # fmt: skip
     primitive(_name, _arithmetic)
-primitive("pow", _arithmetic, _expensive)
-primitive("atan2", _arithmetic, _expensive)
+primitive("pow", _arithmetic, per_element(10))
+primitive("atan2", _arithmetic, per_element(10))
 for _name in ("eq", "lt", "le"):
     primitive(_name, _comparison)
 primitive("where", _selection)

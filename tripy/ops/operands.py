@@ -155,11 +155,12 @@ def _plain(value: Any) -> Any:
 
 def pair_of(lhs: Any, rhs: Any) -> list[Tensor]:
     """Turn the two operands of an operator into tensors of one dtype."""
-    left, right = type(lhs), type(rhs)
-    if left is Tensor and right is Tensor:
-        if lhs.dtype is not rhs.dtype:
-            same_dtypes([lhs._value, rhs._value], ("lhs", "rhs"))
-        return [lhs, rhs]
-    if left is Tensor and right in NUMBER_KINDS:
-        return [lhs, adapt(rhs, lhs.dtype, lhs.device, "rhs")]
+    right = type(rhs)
+    if isinstance(lhs, Tensor) and type(lhs) is not DimensionSize:
+        if isinstance(rhs, Tensor) and right is not DimensionSize:
+            if lhs.dtype is not rhs.dtype:
+                same_dtypes([lhs._value, rhs._value], ("lhs", "rhs"))
+            return [lhs, rhs]
+        if right in NUMBER_KINDS:
+            return [lhs, adapt(rhs, lhs.dtype, lhs.device, "rhs")]
     return adapt_all((lhs, rhs), ("lhs", "rhs"))

@@ -9,7 +9,7 @@ import numpy as np
 from tripy import dtypes, errors, shapes
 from tripy.dtypes import BOOL, NUMERIC
 from tripy.graph import Node, Type, Value, shape_text, volume
-from tripy.ops.registry import apply, describe, dim_index, primitive, same
+from tripy.ops.registry import apply, describe, dim_index, per_element, primitive, same
 from tripy.shapes import Size
 from tripy.signature import public
 from tripy.tensor import IntLike, Tensor
@@ -49,7 +49,7 @@ def _wrong_k(
     )
 
 
-primitive("cumsum", same)
+primitive("cumsum", same, per_element(50))
 primitive("cumprod", same)
 primitive("topk", _best, _input_volume)
 primitive("topk_indices", _best_indices, _input_volume)

@@ -13,6 +13,7 @@ from tripy.ops.registry import (
     check_result_dtype,
     describe,
     dim_index,
+    per_element,
     primitive,
     shape_error,
 )
@@ -26,7 +27,7 @@ def _converted(input: Value, scale: Value, *, dtype: dtype, split: Shape) -> Typ
 
 
 # ``split`` is a shape of the input, blocks apart, that the scale broadcasts to; () keeps its own.
-primitive("quantize", _converted)
+primitive("quantize", _converted, per_element(40))
 primitive("dequantize", _converted)
 
 # --- scales ----------------------------------------------------------------------------------

@@ -10,11 +10,11 @@ import numpy as np
 
 from tripy import devices, dtypes, errors, shapes
 from tripy.dtypes import FLOATS, INTEGERS, dtype
-from tripy.graph import Node, Type, Value, volume
+from tripy.graph import Type, Value
 from tripy.host import numbers_to_array
 from tripy.ops.elementwise import cast, maximum, minimum
 from tripy.ops.movement import to_shape
-from tripy.ops.registry import apply, check_result_dtype, primitive, shape_error
+from tripy.ops.registry import apply, check_result_dtype, per_element, primitive, shape_error
 from tripy.ops.unary import cos, log, sqrt
 from tripy.shapes import Shape, Size
 from tripy.signature import KINDS, Kind, is_integer, public
@@ -39,13 +39,9 @@ def _words_type(
     return dtype, (words, count)
 
 
-def _words_work(node: Node) -> float:
-    return _ROUNDS_WORK * volume(node.shape)
-
-
 # Row w holds word w of every counter, scaled: (word * span) >> 32 as the bits of an int32, or
 # that divided by the span as float32.
-primitive("threefry", _words_type, _words_work)
+primitive("threefry", _words_type, per_element(_ROUNDS_WORK))
 
 
 # --- the seed --------------------------------------------------------------------------------

@@ -14,13 +14,15 @@ from tripy.tensor import HOOKS, Tensor, wrap
 PRIMITIVES: dict[str, Primitive] = {}
 
 
-def _output_volume(node: Node) -> float:
-    return volume(node.shape)
+def per_element(operations: float) -> Callable[[Node], float]:
+    """Return the work of a primitive that takes so many operations for an element."""
+    return lambda node: operations * volume(node.shape)
 
 
-def primitive(
-    name: str, infer: Callable[..., Type], work: Callable[[Node], float] = _output_volume
-) -> None:
+_ONCE = per_element(1)
+
+
+def primitive(name: str, infer: Callable[..., Type], work: Callable[[Node], float] = _ONCE) -> None:
     """Add a primitive; ``infer`` gets the input values and the attributes."""
     PRIMITIVES[name] = Primitive(name, infer, work)
 
