@@ -588,6 +588,19 @@ def test_what_openvino_lacks_runs_on_the_next_engine(
     assert isinstance(caught.value, NotImplementedError)
 
 
+def test_what_is_written_twice_is_computed_once(rng: Rng) -> None:
+    def function(x: tp.Tensor) -> list[tp.Tensor]:
+        first, second = tp.exp(x * 0.5 + 1.0), tp.exp(x * 0.5 + 1.0)
+        other = tp.exp(x * 0.5 + 1)
+        return [first, first * second - other, tp.exp(x * 0.25 + 1.0), tp.sum(x, 0), tp.sum(x, 0)]
+
+    exe = tp.compile(function, args=[tp.InputInfo((3, 4), tp.float32)])
+    assert str(exe.graph).count("= exp(") == 2
+    x = rng.standard_normal((3, 4)).astype(np.float32)
+    for result, expected in zip(exe(x), function(tp.Tensor(x)), strict=True):
+        np.testing.assert_allclose(result.numpy(), expected.numpy(), rtol=1e-6)
+
+
 @pytest.mark.parametrize("level", range(6))
 def test_optimisation_levels_agree(level: int, rng: Rng) -> None:
     conv = tp.Conv(3, 4, (3, 3))

@@ -1,4 +1,4 @@
-"""Sums of quantized values: exact, until they are quantized again, where a step may be missed."""
+"""What is computed of quantized values, and quantized again, where a step may be missed."""
 
 from __future__ import annotations
 
@@ -49,6 +49,9 @@ JOINS: dict[str, Callable[[tp.Tensor, tp.Tensor], tp.Tensor]] = {
     "relu(+)": lambda a, b: tp.relu(a + b),
     "limits": lambda a, b: tp.minimum(tp.maximum(a, -0.71), 1.33) + b,
     "mean": lambda a, b: a + tp.mean(b, (2, 3), keepdim=True),
+    "relu6": lambda a, b: tp.relu6(a * 3.0) + b * 0.0,
+    "gelu": lambda a, b: tp.gelu(a) + b,
+    "softmax": lambda a, b: tp.softmax(a * b, 1) * 9.0,
 }
 
 
@@ -77,6 +80,41 @@ def test_sums(first: str, second: str, join: str, is_quantized: bool, rng: Rng) 
     else:
         may_flip = "quantized product" in (first, second)  # what is rounded inside
         assert not (difference > 1e-4).mean() > (0.01 if may_flip else 0)
+
+
+# Limits in steps of the grid, or None -> the operations of the graph that limit.
+LIMITS: list[tuple[float | None, float | None, list[str]]] = [
+    (0.0, 127.0, ["relu"]),
+    (0.0, 126.6, ["relu"]),
+    (0.0, 126.4, ["maximum", "minimum"]),
+    (-128.0, 300.0, []),
+    (-127.4, 200.0, ["maximum"]),
+    (None, 126.6, []),
+    (-0.4, None, ["maximum"]),
+    (3.0, 2.0, ["maximum", "minimum"]),
+    (140.0, 130.0, ["maximum"]),
+]
+
+
+@pytest.mark.parametrize(("low", "high", "left"), LIMITS)
+@pytest.mark.parametrize("engine", ["openvino", "reference"])
+def test_limits_that_quantizing_has_itself(
+    engine: str, low: float | None, high: float | None, left: list[str], rng: Rng
+) -> None:
+    def function(x: tp.Tensor) -> tp.Tensor:
+        if low is not None:
+            x = tp.maximum(x, low * STEP)
+        if high is not None:
+            x = tp.minimum(high * STEP, x)
+        return tp.quantize(x, STEP, tp.int8)
+
+    x = (rng.uniform(-150, 150, 5000) * STEP).astype(np.float32)
+    x[:2] = np.inf, -np.inf
+    exe = tp.compile(function, args=[tp.InputInfo((5000,), tp.float32)], engine=engine)
+    found = [name for name in ("relu", "maximum", "minimum") if f"= {name}(" in str(exe.graph)]
+    assert found == left
+    with tp.config.override(eager_threshold=None):
+        assert np.array_equal(exe(x).numpy(), function(tp.Tensor(x)).numpy())
 
 
 def test_integer_kernels_give_integers(rng: Rng) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,8 @@ from tripy.errors import Source
 from tripy.graph import Graph, Node, Value, gather, renewed, replaced, rewritten, volume
 from tripy.ops.registry import PRIMITIVES
 
+_SMALL_BYTES = 1 << 12  # of constants that are compared
+_SURE = 0.499  # steps beyond a limit, from which everything is rounded to it
 _LARGEST_FOLD = 1 << 16  # elements; bigger results would only cost memory
 
 _CONVOLUTIONS = ("conv", "conv_transpose")
@@ -85,6 +87,88 @@ def load_weights(graph: Graph) -> Graph:
     return graph
 
 
+def share(graph: Graph) -> Graph:
+    """Compute only once what is written twice."""
+    own = {id(value) for value in graph.outputs} | set(graph.names)
+    first: dict[tuple[Any, ...], Value] = {}
+    taken: dict[int, Value] = {}  # by id of a value: the one that takes its place
+    for value in graph.values:
+        key = _content(value, taken)
+        if key is None:
+            continue
+        other = first.setdefault(key, value)
+        if other is not value and id(value) not in own:
+            taken[id(value)] = other
+    made: dict[int, Value] = {}
+
+    def changed(value: Value, inputs: tuple[Value, ...]) -> Value:
+        if id(value) in taken:
+            return made[id(taken[id(value)])]
+        made[id(value)] = renewed(value, inputs)
+        return made[id(value)]
+
+    return rewritten(graph, changed) if taken else graph
+
+
+def _content(value: Value, taken: Mapping[int, Value]) -> tuple[Any, ...] | None:
+    """What a value is; None for large constants, inputs, and what may differ at every call."""
+    node = value.node
+    if value.data is not None:
+        is_small = value.data.nbytes <= _SMALL_BYTES
+        return (value.dtype, value.shape, np.asarray(value.data).tobytes()) if is_small else None
+    if node is None or value.is_leaf or node.primitive.name == "plugin":
+        return None
+    used = tuple([id(taken.get(id(i), i)) for i in node.inputs])
+    return node.primitive.name, node.dtype, node.shape, used, *node.attributes.items()
+
+
+def drop_limits(graph: Graph) -> Graph:
+    """Leave limits to ``quantize`` where its own are tighter, and make ReLUs of those at 0.
+
+    Engines fuse ReLUs with integer kernels, but neither ReLU6 nor other limits.
+    """
+    if not any(v.node and v.node.primitive.name == "quantize" for v in graph.operations):
+        return graph
+
+    def changed(value: Value, inputs: tuple[Value, ...]) -> Value:
+        made = renewed(value, inputs)
+        node = made.node
+        if node is None or made.is_leaf or node.primitive.name != "quantize":
+            return made
+        kept = _without_limits(node)
+        if kept is node.inputs[0]:
+            return made
+        result = (node.dtype, node.shape)
+        return replaced(
+            made,
+            Node(node.primitive, (kept, *node.inputs[1:]), node.attributes, result, node.source),
+        )
+
+    return rewritten(graph, changed)
+
+
+def _without_limits(node: Node) -> Value:
+    """Return what a ``quantize`` may take in place of its input, with the same result."""
+    value, scale = node.inputs
+    if node.dtype is dtypes.float8 or not _is_constant(scale):
+        return value
+    low, high = dtypes.integer_range(node.dtype)
+    while (limited := value.node) is not None and limited.primitive.name in ("minimum", "maximum"):
+        inner, limit = sorted(limited.inputs, key=_is_constant)
+        if not _is_constant(limit) or limit.data.size != 1 or inner.shape != value.shape:
+            break
+        with np.errstate(all="ignore"):
+            steps = np.asarray(limit.data, np.float64) / np.asarray(scale.data, np.float64)
+        is_top = limited.primitive.name == "minimum"
+        if (steps > high - _SURE).all() if is_top else (steps < low + _SURE).all():
+            value = inner
+            continue
+        if not is_top and (steps == 0).all():
+            value = applied("relu", inner, source=value.source)
+        break
+    return value
+
+
 # --- for engines that do not do it themselves --------------------------------------------------
 
 
@@ -151,6 +235,8 @@ def _is_constant(value: Value) -> bool:
 PASSES: dict[str, Callable[[Graph], Graph]] = {
     "load_weights": load_weights,
     "fold_constants": fold_constants,
+    "share": share,
+    "drop_limits": drop_limits,
 }
 
 

@@ -97,7 +97,11 @@ CARRIERS = {"int4": "int8", "float8": "float32"}
 CONSTANT, WEIGHT, PRODUCT, SUM = "constant", "weight", "product", "sum"
 GRID, MOVED = "grid", "moved grid"
 _NUMBERS = {GRID, PRODUCT, SUM}  # never NaN
-_SELECTED = ("relu", "maxpool", "maximum", "minimum", "permute", "reshape", "concat")
+#: Operations that make finite numbers of finite numbers.
+_FINITE = (
+    *("relu", "maxpool", "maximum", "minimum", "permute", "reshape", "concat"),
+    *("add", "mul", "gelu", "sigmoid", "tanh", "softmax", "mean"),
+)
 _PRODUCTS = dict.fromkeys(("conv", "conv_transpose", "matmul"), PRODUCT)
 # Kind of an input -> operations that take it as it is -> kind of what they return.
 _PASSED: dict[str, dict[str, str]] = {
@@ -137,7 +141,7 @@ class Tracker:
 
     def __init__(self) -> None:
         self._kinds: dict[int, str] = {}
-        self._selected: set[int] = set()  # values of which each is one of these numbers
+        self._finite: set[int] = set()  # other values that are never NaN
         self._unsure: set[int] = set()  # values made of what the tracker does not know
 
     def add_constant(self, value: Value) -> None:
@@ -174,8 +178,8 @@ class Tracker:
             self._kinds[id(value)] = kind
             if name != "dequantize" and not all(map(self._is_known, node.inputs)):
                 self._unsure.add(id(value))
-        elif name in _SELECTED and all(map(self._is_number, node.inputs)):
-            self._selected.add(id(value))
+        elif name in _FINITE and all(map(self._is_number, node.inputs)):
+            self._finite.add(id(value))
         return output
 
     def attributes(self, node: Node) -> dict[str, Any]:
@@ -192,8 +196,8 @@ class Tracker:
         if id(value) in self._unsure:
             return False
         if self._kinds.get(id(value)) == CONSTANT:
-            return not np.isnan(np.asarray(value.data, np.float64)).any()
-        return self._kinds.get(id(value)) in _NUMBERS or id(value) in self._selected
+            return bool(np.isfinite(np.asarray(value.data, np.float64)).all())
+        return self._kinds.get(id(value)) in _NUMBERS | {MOVED} or id(value) in self._finite
 
     def _passed(self, node: Node, kinds: Sequence[str]) -> str:
         name = node.primitive.name

@@ -94,8 +94,8 @@ def _standardised(x: Tensor, dims: Sequence[int], eps: float) -> tuple[Tensor, T
     mean = reduce.mean(wide, list(dims), True)
     centred = wide - mean
     variance = reduce.mean(centred * centred, list(dims), True)
-    inverse = 1.0 / apply("sqrt", variance + eps)
-    return centred * inverse, mean, inverse
+    deviation = apply("sqrt", variance + eps)
+    return centred / deviation, mean, 1.0 / deviation
 
 
 def _channels(x: Tensor, rank: int) -> Tensor:
