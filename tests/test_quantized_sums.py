@@ -51,6 +51,8 @@ JOINS: dict[str, Callable[[tp.Tensor, tp.Tensor], tp.Tensor]] = {
     "mean": lambda a, b: a + tp.mean(b, (2, 3), keepdim=True),
     "relu6": lambda a, b: tp.relu6(a * 3.0) + b * 0.0,
     "gelu": lambda a, b: tp.gelu(a) + b,
+    "silu": lambda a, b: tp.relu6(tp.silu(a)) + b,
+    "gates": lambda a, b: tp.tanh(a) * tp.sigmoid(a) + b,
     "softmax": lambda a, b: tp.softmax(a * b, 1) * 9.0,
 }
 

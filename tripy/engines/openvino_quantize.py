@@ -103,6 +103,8 @@ _FINITE = (
     *("add", "mul", "gelu", "sigmoid", "tanh", "softmax", "mean"),
 )
 _PRODUCTS = dict.fromkeys(("conv", "conv_transpose", "matmul"), PRODUCT)
+#: What takes values as they are and past which nothing is moved.
+_ENDED = dict.fromkeys(("quantize", "sigmoid", "tanh", "gelu"), "")
 # Kind of an input -> operations that take it as it is -> kind of what they return.
 _PASSED: dict[str, dict[str, str]] = {
     CONSTANT: {"quantize": CONSTANT, "reshape": CONSTANT, "dequantize": WEIGHT},
@@ -111,12 +113,12 @@ _PASSED: dict[str, dict[str, str]] = {
         **dict.fromkeys(("relu", "maxpool"), GRID),
         **dict.fromkeys(("permute", "reshape"), MOVED),
         **_PRODUCTS,
-        "quantize": "",
+        **_ENDED,
     },
-    MOVED: {"permute": MOVED, "reshape": MOVED, "matmul": PRODUCT, "quantize": ""},
+    MOVED: {"permute": MOVED, "reshape": MOVED, "matmul": PRODUCT, **_ENDED},
     PRODUCT: {
         **dict.fromkeys(("relu", "maxpool"), PRODUCT),
-        **dict.fromkeys(("quantize", "sigmoid", "tanh", "gelu"), ""),
+        **_ENDED,
     },
     SUM: {**dict.fromkeys(("relu", "maxpool"), SUM), "quantize": ""},
 }
@@ -125,6 +127,16 @@ _PASSED: dict[str, dict[str, str]] = {
 def _is_batch(name: str, kind: str, x: Output) -> bool:
     """Whether it is a batch of weights, from which integer kernels read only the first."""
     return name == "matmul" and kind == WEIGHT and rank(x) > 2
+
+
+def _is_silu(node: Node) -> bool:
+    """Whether it is x * sigmoid(x), past which the plugin moves nothing."""
+    if node.primitive.name != "mul":
+        return False
+    for x, gate in (node.inputs, node.inputs[::-1]):
+        if gate.node and gate.node.primitive.name == "sigmoid" and gate.node.inputs[0] is x:
+            return True
+    return False
 
 
 def _sum(node: Node, kinds: Sequence[str]) -> str | None:
@@ -157,6 +169,8 @@ class Tracker:
         passes = {kind for kind in kinds if kind == CONSTANT or name in _PASSED.get(kind, ())}
         if name == "add" and _sum(node, kinds) is not None:
             passes = set(kinds)
+        if _is_silu(node):
+            passes |= {GRID, MOVED, PRODUCT}
         if name in ("conv", "conv_transpose") and GRID not in kinds:
             passes.discard(WEIGHT)  # the plugin makes products of 1x1 kernels, of a wrong shape
         return [
