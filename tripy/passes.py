@@ -135,38 +135,33 @@ def drop_limits(graph: Graph) -> Graph:
         node = made.node
         if node is None or made.is_leaf or node.primitive.name != "quantize":
             return made
-        kept = _without_limits(node)
+        kept, scale = node.inputs
+        while (looser := _without_limit(kept, scale, node.dtype)) is not None:
+            kept = looser
         if kept is node.inputs[0]:
             return made
-        result = (node.dtype, node.shape)
-        return replaced(
-            made,
-            Node(node.primitive, (kept, *node.inputs[1:]), node.attributes, result, node.source),
-        )
+        return applied("quantize", kept, scale, source=made.source, **node.attributes)
 
     return rewritten(graph, changed)
 
 
-def _without_limits(node: Node) -> Value:
-    """Return what a ``quantize`` may take in place of its input, with the same result."""
-    value, scale = node.inputs
-    if node.dtype is dtypes.float8 or not _is_constant(scale):
-        return value
-    low, high = dtypes.integer_range(node.dtype)
-    while (limited := value.node) is not None and limited.primitive.name in ("minimum", "maximum"):
-        inner, limit = sorted(limited.inputs, key=_is_constant)
-        if not _is_constant(limit) or limit.data.size != 1 or inner.shape != value.shape:
-            break
-        with np.errstate(all="ignore"):
-            steps = np.asarray(limit.data, np.float64) / np.asarray(scale.data, np.float64)
-        is_top = limited.primitive.name == "minimum"
-        if (steps > high - _SURE).all() if is_top else (steps < low + _SURE).all():
-            value = inner
-            continue
-        if not is_top and (steps == 0).all():
-            value = applied("relu", inner, source=value.source)
-        break
-    return value
+def _without_limit(value: Value, scale: Value, kind: dtypes.dtype) -> Value | None:
+    """Return what ``quantize`` may take instead of a limited value; None if it must stay."""
+    node = value.node
+    is_limit = node is not None and node.primitive.name in ("minimum", "maximum")
+    if node is None or not is_limit or kind is dtypes.float8 or not _is_constant(scale):
+        return None
+    inner, limit = sorted(node.inputs, key=_is_constant)
+    if not _is_constant(limit) or limit.data.size != 1 or inner.shape != value.shape:
+        return None
+    low, high = dtypes.integer_range(kind)
+    with np.errstate(all="ignore"):
+        steps = np.asarray(limit.data, np.float64) / np.asarray(scale.data, np.float64)
+    if node.primitive.name == "minimum":
+        return inner if (steps > high - _SURE).all() else None
+    if (steps < low + _SURE).all():
+        return inner
+    return applied("relu", inner, source=value.source) if (steps == 0).all() else None
 
 
 # --- for engines that do not do it themselves --------------------------------------------------
@@ -177,7 +172,8 @@ def applied(name: str, *inputs: Value, source: Source, **attributes: Any) -> Val
     record = PRIMITIVES[name]
     result = record.infer(*inputs, **attributes)
     node = Node(record, inputs, attributes, result, source)
-    return Value(*result, inputs[0].device, node, source=source)
+    traced = any(value.traced for value in inputs)
+    return Value(*result, inputs[0].device, node, traced=traced, source=source)
 
 
 def _folded(conv: Node, norm: Node) -> Node:

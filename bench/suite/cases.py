@@ -87,16 +87,9 @@ def start_cases(quick: bool, batches: Sequence[int], arithmetics: Sequence[str])
     yield from network_cases(quick, batches[:1], ("float32",))
 
 
-def dynamic_cases(
-    quick: bool, batches: Sequence[int], arithmetics: Sequence[str]
-) -> Iterator[Case]:
-    """The same, compiled for any batch."""
-    yield from start_cases(quick, batches, arithmetics)
-
-
 SOURCES = {
     "conv": conv_cases,
     "networks": network_cases,
     "start": start_cases,
-    "dynamic": dynamic_cases,
+    "dynamic": start_cases,
 }

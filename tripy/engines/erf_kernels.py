@@ -24,12 +24,10 @@ def _table(end: float, row: Callable[[float], Iterable[float]]) -> Array:
 
 
 def _erf_row(x: float) -> list[float]:
-    """erf' is 2/√π·e^(-x²), and u = erf' has u⁽ⁿ⁺¹⁾ = -2x·u⁽ⁿ⁾ - 2n·u⁽ⁿ⁻¹⁾."""
+    """y = erf(x) has y' = 2/√π·e^(-x²) and y⁽ⁿ⁺¹⁾ = -2x·y⁽ⁿ⁾ - 2(n-1)·y⁽ⁿ⁻¹⁾."""
     found = [math.erf(x), _SLOPE * math.exp(-x * x)]
-    before = 0.0
-    for n in range(_TERMS - 2):
-        before, following = found[-1], -2 * x * found[-1] - 2 * n * before
-        found.append(following)
+    for n in range(1, _TERMS - 1):
+        found.append(-2 * x * found[n] - 2 * (n - 1) * found[n - 1])
     return [value / math.factorial(n) for n, value in enumerate(found)]
 
 

@@ -100,9 +100,7 @@ def _fixed(graph: Graph, lazy: Sequence[str]) -> list[Value]:
     return [value for key, value in found.items() if key in needed]
 
 
-def prepared(
-    graph: Graph, context: Context, placement: Placement, lazy: Sequence[str] = _LAZY
-) -> Graph:
+def prepared(graph: Graph, context: Context, placement: Placement, lazy: Sequence[str]) -> Graph:
     """Return the graph with its weights, and what they determine, on the device."""
     fixed = _fixed(graph, lazy)
     part = Graph.build((), fixed, names=graph.names)

@@ -8,17 +8,21 @@ import numpy as np
 
 from tripy import dtypes, errors, shapes
 from tripy.dtypes import BOOL, NUMERIC
-from tripy.graph import Node, Type, Value, shape_text, volume
-from tripy.ops.registry import apply, describe, dim_index, per_element, primitive, same
+from tripy.graph import Type, Value, shape_text
+from tripy.ops.registry import (
+    apply,
+    describe,
+    dim_index,
+    input_volume,
+    per_element,
+    primitive,
+    same,
+)
 from tripy.shapes import Size
 from tripy.signature import public
 from tripy.tensor import IntLike, Tensor
 
 _ORDERED = (*NUMERIC, *BOOL)
-
-
-def _input_volume(node: Node) -> float:
-    return volume(node.inputs[0].shape)
 
 
 def _best(input: Value, dim: int, k: Size, largest: bool) -> Type:
@@ -51,8 +55,8 @@ def _wrong_k(
 
 primitive("cumsum", same, per_element(50))
 primitive("cumprod", same)
-primitive("topk", _best, _input_volume)
-primitive("topk_indices", _best_indices, _input_volume)
+primitive("topk", _best, input_volume)
+primitive("topk_indices", _best_indices, input_volume)
 
 
 @public(input=NUMERIC)

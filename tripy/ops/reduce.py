@@ -8,13 +8,14 @@ import numpy as np
 
 from tripy import dtypes, shapes
 from tripy.dtypes import ALL, BOOL, FLOATS, INTEGERS, NUMERIC
-from tripy.graph import Node, Type, Value, volume
+from tripy.graph import Type, Value
 from tripy.ops.elementwise import cast
 from tripy.ops.registry import (
     apply,
     dim_index,
     dim_indices,
     hook,
+    input_volume,
     per_element,
     primitive,
     same,
@@ -24,10 +25,6 @@ from tripy.ops.registry import (
 from tripy.shapes import Shape
 from tripy.signature import public
 from tripy.tensor import Tensor, make_size
-
-
-def _input_volume(node: Node) -> float:
-    return volume(node.inputs[0].shape)
 
 
 def reduced_shape(shape: Shape, dims: Sequence[int], keepdim: bool) -> Shape:
@@ -64,11 +61,11 @@ def _require_elements(input: Value, dims: Sequence[int]) -> None:
 
 
 for _name in ("sum", "prod", "mean", "all", "any"):
-    primitive(_name, _reduction, _input_volume)
-primitive("max", _extreme, _input_volume)
-primitive("min", _extreme, _input_volume)
-primitive("argmax", _extreme_index, _input_volume)
-primitive("argmin", _extreme_index, _input_volume)
+    primitive(_name, _reduction, input_volume)
+primitive("max", _extreme, input_volume)
+primitive("min", _extreme, input_volume)
+primitive("argmax", _extreme_index, input_volume)
+primitive("argmin", _extreme_index, input_volume)
 primitive("softmax", same, per_element(60))
 primitive("log_softmax", same, per_element(60))
 

@@ -19,6 +19,11 @@ def per_element(operations: float) -> Callable[[Node], float]:
     return lambda node: operations * volume(node.shape)
 
 
+def input_volume(node: Node) -> float:
+    """The work of a primitive that takes one operation for an element of its first input."""
+    return volume(node.inputs[0].shape)
+
+
 _ONCE = per_element(1)
 
 
