@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from .campaign import Campaign, seeds_of
-from .generate import MODES, generated
+from .generate import MODES, generated, usual_modes
 
 
 def parser() -> argparse.ArgumentParser:
@@ -18,7 +18,11 @@ def parser() -> argparse.ArgumentParser:
         "--minutes", type=float, default=None, help="how long; default 5, or all seeds"
     )
     made.add_argument("--seeds", default="", help="A:B or one seed; default: from the time of day")
-    made.add_argument("--modes", default=",".join(MODES), help="comma-separated, of: %(default)s")
+    made.add_argument(
+        "--modes",
+        default=",".join(usual_modes()),
+        help=f"of {', '.join(MODES)}; default: %(default)s",
+    )
     made.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     made.add_argument("--limit", type=float, default=30.0, help="seconds that a program may take")
     made.add_argument("--shrink", type=float, default=60.0, help="seconds to shrink a finding")

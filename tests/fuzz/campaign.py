@@ -73,7 +73,12 @@ class Campaign:
         self.start = time.monotonic()
         self.stopped = threading.Event()
         self.counts = {mode: Counter() for mode in self.modes}
-        self.tasks = ((mode, seed) for seed in self.seeds for mode in self.modes)
+        self.tasks = (
+            (mode, seed)
+            for seed in self.seeds
+            for mode in self.modes
+            if len(self.modes) == 1 or seed % MODES[mode].every == 0
+        )
         threads = [threading.Thread(target=self._work, daemon=True) for _ in range(self.jobs)]
         for thread in threads:
             thread.start()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+import re
 from bisect import bisect
 from collections.abc import Sequence
 from functools import cache
 from itertools import accumulate
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,8 +18,9 @@ from tripy import shapes
 from tripy.compile import _Trace
 
 from . import table
-from .draw import FLOATS, MOST, DeadEndError, Draw, Var, expand
+from .draw import MOST, DeadEndError, Draw, Var, expand
 from .places import PLACES
+from .prelude import constant
 from .program import Call, Input, Line, Program, Sizes, Symbol, namespace
 
 
@@ -28,6 +31,10 @@ class Mode(NamedTuple):
     precision: str = "float32"
     dynamic: bool = False
     quantized: bool = False
+    #: Largest quantized weight: kernels of CPUs without VNNI saturate with more than 63.
+    weights: int = 63
+    #: Only one in so many seeds, where programs take long.
+    every: int = 1
 
     @property
     def options(self) -> str:
@@ -39,12 +46,24 @@ MODES = {
     "openvino": Mode("openvino"),
     "openvino-bfloat16": Mode("openvino", "bfloat16"),
     "openvino-dynamic": Mode("openvino", dynamic=True),
-    "openvino-bfloat16-dynamic": Mode("openvino", "bfloat16", dynamic=True),
-    "openvino-int8": Mode("openvino", quantized=True),
-    "openvino-int8-dynamic": Mode("openvino", dynamic=True, quantized=True),
-    "xla": Mode("xla"),
-    "xla-dynamic": Mode("xla", dynamic=True),
+    "openvino-bfloat16-dynamic": Mode("openvino", "bfloat16", dynamic=True, every=2),
+    "openvino-int8": Mode("openvino", quantized=True, weights=127),
+    "openvino-int8-dynamic": Mode("openvino", dynamic=True, quantized=True, weights=127, every=2),
+    "openvino-int7": Mode("openvino", quantized=True),
+    "openvino-int7-dynamic": Mode("openvino", dynamic=True, quantized=True, every=2),
+    "xla": Mode("xla", every=2),
+    "xla-dynamic": Mode("xla", dynamic=True, every=8),
 }
+
+
+def usual_modes() -> list[str]:
+    """All of them but int7, or int8 where the CPU's integer kernels would saturate."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        flags = "vnni"
+    other = "int7" if re.search("vnni|amx_int8|asimddp", flags) else "int8"
+    return [name for name in MODES if other not in name]
 
 
 @cache
@@ -60,7 +79,7 @@ class Generator:
         kind = MODES[mode]
         self.mode, self.seed = mode, seed
         rng = random.Random(f"{mode} {seed}")
-        self.draw = Draw(rng, kind.dynamic, kind.quantized, kind.engine)
+        self.draw = Draw(rng, kind.dynamic, kind.quantized, kind.engine, kind.weights)
         self.draw.on_constant, self.draw.on_input = self._constant, self._input
         self.steps: list[Line] = []
         self.sizes: list[Sizes] = [{}, {}, {}] if kind.dynamic else [{}]
@@ -173,12 +192,11 @@ class Generator:
     def _input(self, item: Input) -> Var:
         self.draw.inputs.append(item)
         self._draw_sizes()
-        program = self._finished()
         for space, sizes in zip(self.spaces, self.sizes):
-            arrays = program.arrays(Call(tuple(sizes.items()), self.seed))
-            space[item.name] = tp.Tensor(arrays[-1])
+            seed = self.seed % 10**6 + item.number
+            space[item.name] = constant(seed, item.shape(sizes), item.kind, item.dtype)
         if self.draw.dynamic:
-            info = eval(program.infos, {"tp": tp})[-1]
+            info = eval(Program("", 0, (item,), tuple(self.draw.symbols)).infos, {"tp": tp})[0]
             self.traced[item.name] = self.trace.placeholder(item.name, info)
         var = self._var(item.name)
         self.draw.vars.append(var)
@@ -239,4 +257,4 @@ def generated(mode: str, seed: int) -> Program:
         return Generator(mode, seed).program()
 
 
-__all__ = ["FLOATS", "MODES", "Mode", "generated"]
+__all__ = ["MODES", "Mode", "generated", "usual_modes"]

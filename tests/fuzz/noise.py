@@ -20,15 +20,79 @@ from tripy.graph import Graph, Node, bind
 
 #: What rounds nothing: moves, selections and integers.
 EXACT = frozenset(
-    ["reshape", "expand", "permute", "slice", "gather", "take_along_dim", "concat", "pad", "where", "max", "min", "maximum", "minimum", "argmax", "argmin", "topk", "topk_indices", "maxpool", "relu", "abs", "neg", "floor", "round", "ceil", "sign", "eq", "le", "lt", "all", "any", "invert", "bit_and", "bit_or", "bit_xor", "arange", "size", "threefry", "floordiv"]
+    [
+        "reshape",
+        "expand",
+        "permute",
+        "slice",
+        "gather",
+        "take_along_dim",
+        "concat",
+        "pad",
+        "where",
+        "max",
+        "min",
+        "maximum",
+        "minimum",
+        "argmax",
+        "argmin",
+        "topk",
+        "topk_indices",
+        "maxpool",
+        "relu",
+        "abs",
+        "neg",
+        "floor",
+        "round",
+        "ceil",
+        "sign",
+        "eq",
+        "le",
+        "lt",
+        "all",
+        "any",
+        "invert",
+        "bit_and",
+        "bit_or",
+        "bit_xor",
+        "arange",
+        "size",
+        "threefry",
+        "floordiv",
+    ]
 )
 #: What keeps small whole numbers exact.
 WHOLE = frozenset(
-    ["add", "sub", "mul", "sum", "matmul", "conv", "conv_transpose", "cumsum", "cumprod", "prod", "scatter", "cast"]
+    [
+        "add",
+        "sub",
+        "mul",
+        "sum",
+        "matmul",
+        "conv",
+        "conv_transpose",
+        "cumsum",
+        "cumprod",
+        "prod",
+        "scatter",
+        "cast",
+    ]
 )
 #: What engines may compute otherwise from infinities and NaN, as ARCHITECTURE.md says.
 FREE = frozenset(
-    ["gelu", "softmax", "log_softmax", "maxpool", "scatter", "erf", "resize", "batchnorm", "matmul", "conv", "pow"]
+    [
+        "gelu",
+        "softmax",
+        "log_softmax",
+        "maxpool",
+        "scatter",
+        "erf",
+        "resize",
+        "batchnorm",
+        "matmul",
+        "conv",
+        "pow",
+    ]
 )
 STEP = {"float32": 2.0**-23, "float64": 2.0**-52, "float16": 2.0**-10, "bfloat16": 2.0**-7}
 HALF = ("float16", "bfloat16")

@@ -37,21 +37,18 @@ def constant(seed: int, shape: tuple[int, ...], kind: str, dtype: str) -> tp.Ten
     return tp.Tensor(array(seed, shape, kind, dtype))
 
 
-def filled(seed: int, module: Any, input_scale: float | None = None) -> Any:
-    """A module with random weights, and with scales that fit them if it is quantized."""
+def filled(seed: int, module: Any, input_scale: float | None = None, most: int = 127) -> Any:
+    """A module with random weights; those of a quantized one become integers up to ``most``."""
     r, made = np.random.default_rng(seed), {}
     for name, old in module.state_dict().items():
-        shape = tuple(old.shape)
+        shape, kind = tuple(old.shape), getattr(ml_dtypes, old.dtype.name, old.dtype.name)
         w = r.standard_normal(shape) / max(1, np.prod(shape[1:])) ** 0.5
         w = np.abs(w) + 0.25 if name == "running_var" else w
-        made[name] = tp.cast(tp.Tensor(w.astype("float32")), old.dtype)
         if name == "weight_scale":
-            dim = module.weight_quant_dim
-            w = np.abs(made["weight"].numpy().astype("float32"))
+            w, dim = np.abs(made["weight"].astype("float64")), module.weight_quant_dim
             beside = tuple(i for i in range(w.ndim) if dim is None or i != dim % w.ndim)
-            limit = 7 if module.quant_dtype is tp.int4 else 127
-            scale = np.maximum(w.max(beside), 1e-3) / limit
-            made[name] = tp.cast(tp.Tensor(scale.astype("float32")), old.dtype)
+            w = np.maximum(w.max(beside), 1e-3) / (7 if module.quant_dtype is tp.int4 else most)
+        made[name] = np.asarray(w).astype(kind)
     module.load_state_dict(made)
     if input_scale is not None:
         module.input_scale = input_scale

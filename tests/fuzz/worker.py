@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -152,7 +153,12 @@ def serve() -> None:
     if sys.argv[1:] and sys.argv[1]:
         __import__(sys.argv[1])  # plants faults, for tests of this tool
     for line in sys.stdin:
-        out.write(json.dumps(answer(json.loads(line))) + "\n")
+        try:
+            text = json.dumps(answer(json.loads(line)))
+        except Exception:  # a fault of this tool
+            text = traceback.format_exc()
+            text = json.dumps({"kind": "tool", "detail": text, "key": text.splitlines()[-1]})
+        out.write(text + "\n")
         out.flush()
 
 
