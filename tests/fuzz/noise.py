@@ -79,21 +79,7 @@ WHOLE = frozenset(
     ]
 )
 #: What engines may compute otherwise from infinities and NaN, as ARCHITECTURE.md says.
-FREE = frozenset(
-    [
-        "gelu",
-        "softmax",
-        "log_softmax",
-        "maxpool",
-        "scatter",
-        "erf",
-        "resize",
-        "batchnorm",
-        "matmul",
-        "conv",
-        "pow",
-    ]
-)
+FREE = frozenset("gelu softmax log_softmax maxpool scatter".split())
 STEP = {"float32": 2.0**-23, "float64": 2.0**-52, "float16": 2.0**-10, "bfloat16": 2.0**-7}
 HALF = ("float16", "bfloat16")
 
@@ -118,13 +104,19 @@ class Noise:
         if kind not in STEP or not x.size:
             return x
         if name in FREE and not all(np.isfinite(i).all() for i in inputs if i.dtype.kind == "f"):
-            x = np.where(np.isfinite(x), x, self.rng.choice([-1.0, 2.0, np.inf], x.shape))
+            x = self._freed(name, x)
         if name in EXACT or (name in WHOLE | {""} and self._is_whole(x)):
             return x
         step = self.step(kind) * self.level
         if name == "dequantize":  # carries the rounding of 128 times its scale
             return x + np.float32(step) * 128 * inputs[1].max() * self.rng.uniform(-1, 1, x.shape)
         return x * (1 + step * self.rng.uniform(-1, 1, x.shape))
+
+    def _freed(self, name: str, x: Any) -> Any:
+        """What is no number may be any; of a pooling only what is -inf."""
+        shape = x.shape if self.rng.random() < 0.5 else ()
+        other = self.rng.choice([-1.0, 2.0, np.inf], shape)
+        return np.where(x == -np.inf if name == "maxpool" else ~np.isfinite(x), other, x)
 
     def _off_by_one(self, x: Any) -> Any:
         if x.dtype.kind not in "iu" and x.dtype != ml_dtypes.int4:
