@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from fuzz import planted, table
 from fuzz.campaign import Campaign, Finding, seeds_of
 from fuzz.check import check
