@@ -131,7 +131,7 @@ class Campaign:
         drawn = worker.ask(mode=mode, seed=seed, draw=True)
         program = from_data(drawn["program"]) if "program" in drawn else Program(mode, seed)
         finding = Finding(mode, seed, found["kind"], found["key"], found["detail"], program)
-        if program.steps and self._may_shrink():
+        if program.steps and self._may_shrink(finding):
             start = time.monotonic()
             self._shrink(worker, finding)
             with self.lock:
@@ -142,9 +142,12 @@ class Campaign:
             if is_new:
                 self._announce(finding)
 
-    def _may_shrink(self) -> bool:
+    def _may_shrink(self, finding: Finding) -> bool:
+        """Whether there is time, and the same words were not shrunk often already."""
         elapsed = (time.monotonic() - self.start) * self.jobs
-        return not self.stopped.is_set() and self.spent["shrink"] < 60 + self.shrink_share * elapsed
+        like = [f for f in self.findings if f.is_small and f.key == finding.key != ""]
+        has_time = self.spent["shrink"] < 60 + self.shrink_share * elapsed
+        return has_time and len(like) < 4 and not self.stopped.is_set()
 
     def _shrink(self, worker: Worker, finding: Finding) -> None:
         def fails(program: Program) -> bool:

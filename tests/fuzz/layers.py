@@ -55,6 +55,15 @@ def kernel(draw: Draw) -> str:
     return text + (f", groups={groups}" if groups > 1 else "") + _window_options(draw, v, dims)
 
 
+@place
+def kernelt(draw: Draw) -> str:
+    v = _checked(draw)
+    groups, dims = _groups(draw, v.shape[1]), _kernel_dims(draw, v)
+    weight = draw.constant((v.shape[1], draw.pick((1, 2, 4)), *dims), v.dtype, "weight")
+    text = f"{weight}, groups={groups}" if groups > 1 else weight
+    return text + _window_options(draw, v, dims)
+
+
 def _conv(draw: Draw, layer: str, out: int, options: str, dims: tuple[int, ...]) -> str:
     v = draw.current
     bias = "" if draw.chance(0.7) else ", bias=False"
@@ -242,9 +251,12 @@ def attnbias(draw: Draw) -> str:
 @place
 def gqa(draw: Draw) -> str:
     v = draw.current
-    needs(all(v.fixed) and all(v.shape))
-    heads = draw.pick([h for h in (1, 2, v.shape[1]) if v.shape[1] % h == 0])
-    return draw.constant((v.shape[0], heads, draw.pick(SIZES), v.shape[3]), v.dtype)
+    if "gqa" not in draw.notes:
+        needs(all(v.fixed) and all(v.shape))
+        heads = draw.pick([h for h in (1, 2, v.shape[1]) if v.shape[1] % h == 0])
+        sizes = (v.shape[0], heads, draw.pick(SIZES), v.shape[3])
+        draw.notes["gqa"] = draw.constant(sizes, v.dtype)
+    return draw.notes["gqa"]
 
 
 @place

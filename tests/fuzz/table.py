@@ -98,6 +98,10 @@ ANY_MODE = """
 1 | n1+ | tp.iota({x}.shape, {dim}, dtype={owndtype}) {+|*} {x}
 1 | a1+ | tp.arange({x}.shape[{dim}], dtype={dtype})
 1 | a1+ | tp.full({x}.shape, {number}, dtype={dtype})
+1 | f2 | {x} @ tp.eye({x}.shape[1], {width}, dtype={owndtype})
+1 | n | {x} + tp.{full_like({x}, 2)|zeros({x}.shape, dtype={owndtype})|full_like({x}, 1)}
+1 | n1+ | {x} {*|+|-} {x}.shape[{dim}]
+1 | f | tp.where(tp.random.uniform({x}.shape, seed={seed}) > 0.5, {x}, {like})
 1 | f | {x} + tp.linspace(-1.0, 1.0, 1) ; {_} * {like}
 # --- products
 4 | f1+ | tp.matmul({x}, {matrix})
@@ -125,6 +129,7 @@ ANY_MODE = """
 1 | f3-5 | {sameconv}({x}) ; {sameconv}({x}) ; tp.{relu|tanh}({0} + {1})
 3 | f3-5 | {convt}({x})
 1 | f3-5 | {convt}({x}) ; tp.relu({_}) ; {conv}({_})
+1 | f3-5 | tp.conv_transpose({x}, {kernelt})
 4 | f3-5 | tp.{maxpool|avgpool}({x}, {window})
 1 | f3-5 | tp.avgpool({x}, {window}, count_include_pad=False)
 1 | f3-5 | tp.{maxpool|avgpool}({x}, {window}, ceil_mode=True)
