@@ -77,8 +77,10 @@ def test_a_loaded_executable_is_equal(engine: str, engine_blob: bool, tmp_path: 
     assert loaded.__signature__ == made.__signature__
     assert (loaded.input_infos, loaded.output_infos) == (made.input_infos, made.output_infos)
     assert (loaded.engine, loaded.device, loaded.precision) == (engine, made.device, "float32")
+    rtol = 1e-5 if engine == "reference" else 0  # NumPy's sums depend on where weights lie
     for count in (1, 3, 8):
-        assert_equal(loaded(images(count, 3, 6, 5)), made(images(count, 3, 6, 5)))
+        results = (np.asarray(exe(images(count, 3, 6, 5))) for exe in (loaded, made))
+        np.testing.assert_allclose(*results, rtol=rtol)
     assert loaded.verify(images(2, 3, 6, 5))
 
 

@@ -16,6 +16,7 @@ from tripy.engines import border, remote
 from tripy.engines import openvino_forks as forks
 from tripy.engines.base import Kernel, Options, Program, Refusal
 from tripy.engines.kernels import ELEMENTWISE
+from tripy.engines.openvino_fusions import apart, level, unfused
 from tripy.engines.openvino_import import op, ov
 from tripy.engines.openvino_memory import Request, to_tensor, writable
 from tripy.engines.openvino_nodes import divided_integers
@@ -81,6 +82,7 @@ class Builder:
         self.sizes: dict[Size, Any] = {}
         self.made: dict[Any, list[Any]] = {}
         self.tracker = Tracker()
+        self.apart = apart(graph)
         self.parameters = [self._parameter(value) for value in graph.inputs]
         self.keep: list[Any] = []  # memory that constants share
 
@@ -163,6 +165,8 @@ class Builder:
         attributes = {k: _plain(v) for k, v in node.attributes.items()}
         attributes |= self.tracker.attributes(node)
         output = row(self, inputs, attributes, node.shape, node.dtype.name)
+        if id(value) in self.apart:
+            output = unfused(output)
         return self.tracker.result(value, node, output)
 
 
@@ -297,7 +301,7 @@ def _compiled(graph: Graph, options: Options, exported: Any) -> tuple[Any, Any]:
     """Return a compiled model and the memory that it shares."""
     chosen = settings_for(graph, options)
     if exported is None:
-        builder = Builder(repaired(graph, options.precision))
+        builder = Builder(level(repaired(graph, options.precision)))
         return core().compile_model(builder.build(), "CPU", chosen), builder.keep
     memory = writable(np.frombuffer(exported, np.uint8))
     tensor = ov.Tensor(memory, shared_memory=True)

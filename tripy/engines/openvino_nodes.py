@@ -8,6 +8,7 @@ saturates; conversions to int16 or float16 and back are dropped.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
@@ -109,9 +110,18 @@ def convert(x: Output, kind: ov.Type) -> Output:
     return x if element_type(x) == kind else out(op.convert(x, kind))
 
 
+@functools.cache
+def truncates_bfloat16() -> bool:
+    """Whether kernels cut float32 off instead of rounding it, as on processors without AVX-512."""
+    return "BF16" not in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
 def wide_integers(x: Output) -> Output:
-    """int32 for 8- and 16-bit integers, everything else as it is."""
-    return convert(x, I32) if element_type(x) in SMALL_INTEGERS else x
+    """int32 for 8- and 16-bit integers; halves as they are where kernels round to them."""
+    kind = element_type(x)
+    if kind == ov.Type.bf16 and truncates_bfloat16():
+        return convert(x, F32)
+    return convert(x, I32) if kind in SMALL_INTEGERS else x
 
 
 def wide(x: Output) -> Output:
@@ -130,7 +140,10 @@ def narrow(x: Output | Node, dtype: str) -> Output:
     if dtype in ("int16", "int4") and element_type(x) == I32:
         # The plugin drops a conversion to int16 and back.
         x = wrapped(x, INTEGER_LIMITS[dtype][0])
-    return convert(out(x) if isinstance(x, Node) else x, DTYPES[dtype])
+    result = out(x) if isinstance(x, Node) else x
+    if dtype == "bfloat16" and element_type(result) == F32 and truncates_bfloat16():
+        result = rounded_to_bfloat16(result)
+    return convert(result, DTYPES[dtype])
 
 
 def as_int32(condition: Node | Output) -> Node:
@@ -158,6 +171,9 @@ def size_of(x: Output, dim: int) -> Output:
 
 
 def chosen(condition: Output | Node, lhs: Output, rhs: Output) -> Output:
+    if is_bool(lhs):  # the plugin changes the type of a condition that is an operand, too
+        other = op.logical_and(op.logical_not(condition), rhs)
+        return out(op.logical_or(op.logical_and(condition, lhs), other))
     if element_type(lhs) != I32:
         return out(op.select(condition, lhs, rhs))
     # A Select that is fused with a comparison goes through float32.
@@ -408,7 +424,7 @@ _ROUNDED: dict[str, Callable[[Output], Output]] = {
 
 
 def float_to_float(x: Output, dtype: str) -> Output:
-    return narrow(_ROUNDED[dtype](x) if dtype in _ROUNDED else x, dtype)
+    return convert(_ROUNDED[dtype](x) if dtype in _ROUNDED else x, DTYPES[dtype])
 
 
 def cast(ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, dtype: str) -> Output:

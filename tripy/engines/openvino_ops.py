@@ -239,6 +239,8 @@ def matmul(ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, dtype: 
     if 0 in (known_size(inputs[0], -1), known_size(inputs[1], -2)):
         return filled(ctx, 0, out_shape, dtype)
     lhs, rhs = inputs
+    if 1 < rank(lhs) < rank(rhs):  # no kernel of attention takes scores of a lower rank
+        lhs = out(op.unsqueeze(lhs, indices(list(range(rank(rhs) - rank(lhs))))))
     if lhs.get_partial_shape().is_dynamic and rhs.get_partial_shape().is_static and rank(rhs) > 2:
         # A constant with batch dims becomes a fully connected layer, which does not broadcast.
         lhs = out(op.broadcast(lhs, ctx.shape([*out_shape[:-1], int(rhs.get_shape()[-2])])))
