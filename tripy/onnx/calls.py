@@ -41,6 +41,7 @@ class Step(NamedTuple):
     outputs: tuple[str, ...]
     attributes: dict[str, Any]
     opset: int
+    usual: frozenset[str] = frozenset()  # attributes that are what the standard takes without them
 
     def used(self, index: int) -> bool:
         """Whether an optional output is asked for."""
@@ -115,6 +116,8 @@ class Call:
         self.step = step
         self.values = list(values)
         self.opset = step.opset
+        self.seen = set(step.usual)  # attributes that were asked for
+        self.taken: set[int] = set()  # inputs that were asked for
 
     def has(self, index: int) -> bool:
         """Whether an optional input is there."""
@@ -122,11 +125,24 @@ class Call:
 
     def attr(self, name: str, default: Any = None) -> Any:
         """Return an attribute, or a default."""
+        self.seen.add(name)
         return self.step.attributes.get(name, default)
+
+    def ignored(self) -> str | None:
+        """Name what the file has and the row did not ask for, so that it is never passed over."""
+        harmless = HARMLESS.get(self.step.op, frozenset()) | _EVERYWHERE
+        for name, value in self.step.attributes.items():
+            if name not in self.seen and name not in harmless:
+                return f"{name}={errors.brief(value)} is not understood"
+        for i, value in enumerate(self.values):
+            if value is not None and i not in self.taken | harmless:
+                return f"input {i} is not understood"
+        return None
 
     def operand(self, index: int) -> Tensor | Known:
         """Return an input that is not optional."""
         value = self.values[index] if len(self.values) > index else None
+        self.taken.add(index)
         if value is None:
             raise self.unsupported(f"input {index} is missing")
         return value
@@ -167,8 +183,8 @@ class Call:
 
     def axes(self, index: int = 1) -> list[int] | None:
         """Return axes, an attribute of old versions and an input of later ones."""
-        if "axes" in self.step.attributes:
-            return list(self.step.attributes["axes"])
+        if self.attr("axes") is not None:
+            return list(self.attr("axes"))
         return self.ints(index) if self.has(index) else None
 
     def numbers(self, index: int) -> list[Any]:
@@ -192,6 +208,25 @@ class Call:
 
 def _shown(value: Operand) -> Any:
     return value.array.tolist() if isinstance(value, Known) else value
+
+
+_EVERYWHERE = frozenset(["consumed_inputs"])
+#: Attributes and positions of inputs that change no result, or that a check of the node looks at.
+HARMLESS: dict[str, frozenset[str | int]] = {
+    "Cast": frozenset(["round_mode"]),  # of float8e8m0, which tripy lacks
+    "CastLike": frozenset(["round_mode"]),
+    "Gemm": frozenset(["broadcast"]),  # the third operand broadcasts in one way only
+    "Dropout": frozenset(["ratio", "seed", 1]),
+    "BatchNormalization": frozenset(["momentum", "is_test"]),
+    "TopK": frozenset(["sorted"]),  # 0 leaves the order open
+    "MaxPool": frozenset(["storage_order", "dilations"]),  # the order is that of the indices
+    "AveragePool": frozenset(["dilations"]),
+    "Range": frozenset(["stash_type"]),  # elements are rounded once here
+    "Resize": frozenset(
+        ["antialias", "cubic_coeff_a", "exclude_outside", "extrapolation_value",
+         "keep_aspect_ratio_policy", 1]
+    ),
+}  # fmt: skip
 
 
 # What tables of rows consist of. ------------------------------------------------------------

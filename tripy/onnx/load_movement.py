@@ -32,7 +32,7 @@ from tripy.tensor import Tensor, make_size
 
 
 def shape(call: Call) -> Known:
-    sizes = _sizes(call.values[0])
+    sizes = _sizes(call.operand(0))
     return known(sizes[call.attr("start", 0) : call.attr("end", len(sizes))], dtypes.int64)
 
 
@@ -41,7 +41,7 @@ def _sizes(value: Any) -> tuple[Size, ...]:
 
 
 def size(call: Call) -> Known:
-    return known(shapes.product(_sizes(call.values[0])), dtypes.int64)
+    return known(shapes.product(_sizes(call.operand(0))), dtypes.int64)
 
 
 def constant_of_shape(call: Call) -> Tensor:
@@ -59,6 +59,15 @@ def range_(call: Call) -> Tensor:
         return arange(start, stop, step, dtypes.int32 if kind is dtypes.int64 else kind)
     start, stop, step = (call.numbers(i)[0] for i in range(3))
     return arange(start, stop, step, kind)
+
+
+def dropout(call: Call) -> Sequence[Tensor]:
+    """As in inference: every element is kept."""
+    x = call.tensor()
+    is_training = call.opset < 7 and not call.attr("is_test", 0)
+    if is_training or (call.has(2) and any(call.numbers(2))):
+        raise call.unsupported("elements are dropped at random in training")
+    return [x, full(x.shape, True, dtypes.bool_)]
 
 
 def reshape(call: Call) -> Tensor:
@@ -105,6 +114,8 @@ def concat(call: Call) -> Tensor:
 def split(call: Call) -> Sequence[Tensor]:
     sizes = list(call.attr("split", ())) or (call.sizes(1) if call.has(1) else None)
     parts = sizes or len(call.step.outputs)
+    if call.attr("num_outputs", len(call.step.outputs)) != len(call.step.outputs):
+        raise call.unsupported("num_outputs is not the number of outputs")
     return joining.split(call.moved(), parts, call.attr("axis", 0))
 
 
@@ -237,8 +248,8 @@ ROWS: dict[str, Row] = {
     "Size": size,
     "ConstantOfShape": constant_of_shape,
     "Range": range_,
-    "Identity": lambda call: call.values[0],
-    "Dropout": lambda call: call.tensor(),
+    "Identity": lambda call: call.operand(0),
+    "Dropout": dropout,
     "Reshape": reshape,
     "Flatten": flatten,
     "Transpose": transpose,
@@ -265,7 +276,6 @@ CHECKS: dict[str, Check] = {
     "Constant": lambda step: (
         None if set(step.attributes) <= _CONSTANTS else "strings or sparse data"
     ),
-    "Dropout": lambda step: "the mask as a result" if step.used(1) else None,
     "Pad": attribute_check("mode", ("constant", "reflect", "edge"), "constant"),
     "ScatterElements": attribute_check("reduction", ("none", "add", "max", "min"), "none"),
 }
