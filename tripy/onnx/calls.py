@@ -70,16 +70,27 @@ def is_static(value: Known) -> bool:
 
 
 def to_tensor(value: Tensor | Known) -> Tensor:
-    """Return a tensor. Known int64 values become int32 where they fit: engines compute it."""
+    """Return a tensor of the dtype that the model says."""
     if isinstance(value, Tensor):
         return value
     if is_static(value):
-        array = value.array.astype(dtypes.to_numpy(value.dtype))
-        return Tensor(_narrowed(array) if value.dtype is dtypes.int64 else array)
-    parts = [wrap(make_size(size)._value) for size in value.array.flat]
-    if value.array.ndim == 0:
-        return parts[0]
-    return reshape(stack(parts), value.array.shape)
+        return Tensor(value.array.astype(dtypes.to_numpy(value.dtype)))
+    parts = [_size_tensor(size) for size in value.array.flat]
+    sizes = parts[0] if value.array.ndim == 0 else reshape(stack(parts), value.array.shape)
+    return cast(sizes, value.dtype)
+
+
+def _size_tensor(size: Size) -> Tensor:
+    """A size is made as int32, so larger ones are refused at the call."""
+    if not shapes.holds(size, "<=", 2**31 - 1, "a size must fit int32"):
+        raise errors.error(
+            errors.TripyUnsupportedError,
+            "a size beyond int32 cannot be a tensor.",
+            received=str(size),
+            expected=f"at most {2**31 - 1}",
+            fix="describe inputs with smaller sizes",
+        )
+    return wrap(make_size(size)._value)
 
 
 def _narrowed(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -88,24 +99,16 @@ def _narrowed(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def narrow(tensor: Tensor) -> Tensor:
-    """Return a known int64 tensor as int32 where its values fit, others as they are."""
+    """Return known int64 indices as int32 where they fit, others as they are."""
     if tensor.dtype is not dtypes.int64 or tensor._value.traced:
         return tensor
     return Tensor(_narrowed(tensor.numpy()))
-
-
-def narrow_constant(tensor: Tensor) -> Tensor:
-    """Do so for the constants of the model only: arithmetic of inputs stays exact."""
-    return narrow(tensor) if tensor._value.parameter else tensor
 
 
 def unified(tensors: Sequence[Tensor]) -> list[Tensor]:
     """Return operands of one dtype where int64 values were kept in int32."""
     if {tensor.dtype for tensor in tensors} != {dtypes.int32, dtypes.int64}:
         return list(tensors)
-    narrowed = [narrow_constant(tensor) for tensor in tensors]
-    if all(tensor.dtype is dtypes.int32 for tensor in narrowed):
-        return narrowed
     return [cast(tensor, dtypes.int64) for tensor in tensors]
 
 
@@ -150,10 +153,6 @@ class Call:
     def tensor(self, index: int = 0) -> Tensor:
         """Return an input as a tensor."""
         return to_tensor(self.operand(index))
-
-    def moved(self) -> Tensor:
-        """Return the first input, whose elements are only moved."""
-        return narrow_constant(self.tensor())
 
     def optional(self, index: int) -> Tensor | None:
         """Return an input as a tensor, or None where it is left out."""

@@ -131,11 +131,9 @@ def hard_swish(x: Tensor) -> Tensor:
 
 
 def cast_to(call: Call) -> Tensor:
-    """Masks and small integers as int64 are kept in int32, like sizes."""
     x, kind = call.tensor(), BY_NUMBER[call.attr("to")]
     check_saturation(call, kind)
-    is_small = x.dtype is dtypes.bool_ or (x.dtype.itemsize < 4 and x.dtype in dtypes.INTEGERS)
-    return cast(x, dtypes.int32 if kind is dtypes.int64 and is_small else kind)
+    return cast(x, kind)
 
 
 def check_saturation(call: Call, kind: dtypes.dtype) -> None:
@@ -199,10 +197,13 @@ def _extreme(numbers: Callable[..., Tensor], bools: Callable[..., Tensor]) -> Ro
 
 
 def position(function: Callable[..., Tensor]) -> Row:
-    """The int64 result is kept in int32, which holds every index, until it is returned."""
-    return lambda call: function(
-        call.tensor(), call.attr("axis", 0), bool(call.attr("keepdims", 1))
-    )
+    """Where an extreme is, in int64 as in the standard."""
+
+    def row(call: Call) -> Tensor:
+        found = function(call.tensor(), call.attr("axis", 0), bool(call.attr("keepdims", 1)))
+        return cast(found, dtypes.int64)
+
+    return row
 
 
 # Operations that are one primitive.

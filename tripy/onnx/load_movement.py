@@ -21,7 +21,7 @@ from tripy.onnx.calls import (
 )
 from tripy.ops import joining, movement
 from tripy.ops.create import arange, full
-from tripy.ops.elementwise import cast, where
+from tripy.ops.elementwise import cast, maximum, minimum, where
 from tripy.ops.index import gather, take_along_dim
 from tripy.ops.linear import matmul
 from tripy.ops.registry import apply
@@ -48,7 +48,7 @@ def constant_of_shape(call: Call) -> Tensor:
     value = call.attr("value")
     if value is None:
         return full(call.sizes(0), 0.0)
-    element = narrow(Tensor(value))
+    element = Tensor(value)
     return full(call.sizes(0), element.item(), element.dtype)
 
 
@@ -56,7 +56,7 @@ def range_(call: Call) -> Tensor:
     kind = call.operand(0).dtype
     if kind in dtypes.INTEGERS:
         start, stop, step = (call.sizes(i)[0] for i in range(3))
-        return arange(start, stop, step, dtypes.int32 if kind is dtypes.int64 else kind)
+        return arange(start, stop, step, kind)
     start, stop, step = (call.numbers(i)[0] for i in range(3))
     return arange(start, stop, step, kind)
 
@@ -71,7 +71,7 @@ def dropout(call: Call) -> Sequence[Tensor]:
 
 
 def reshape(call: Call) -> Tensor:
-    x = call.moved()
+    x = call.tensor()
     sizes = list(call.attr("shape", ())) if call.opset < 5 else call.sizes(1)
     if not call.attr("allowzero", 0):
         sizes = [x.shape[i] if type(s) is int and s == 0 else s for i, s in enumerate(sizes)]
@@ -86,21 +86,21 @@ def as_matrix(x: Tensor, axis: int) -> Tensor:
 
 
 def flatten(call: Call) -> Tensor:
-    x, axis = call.moved(), call.attr("axis", 1)
+    x, axis = call.tensor(), call.attr("axis", 1)
     return as_matrix(x, axis if axis >= 0 else axis + x.rank)
 
 
 def transpose(call: Call) -> Tensor:
-    x = call.moved()
+    x = call.tensor()
     return movement.permute(x, call.attr("perm", tuple(reversed(range(x.rank)))))
 
 
 def squeeze(call: Call) -> Tensor:
-    return movement.squeeze(call.moved(), call.axes())
+    return movement.squeeze(call.tensor(), call.axes())
 
 
 def unsqueeze(call: Call) -> Tensor:
-    x, axes = call.moved(), call.axes() or []
+    x, axes = call.tensor(), call.axes() or []
     rank = x.rank + len(axes)
     for axis in sorted(axis % rank for axis in axes):
         x = movement.unsqueeze(x, axis)
@@ -116,11 +116,11 @@ def split(call: Call) -> Sequence[Tensor]:
     parts = sizes or len(call.step.outputs)
     if call.attr("num_outputs", len(call.step.outputs)) != len(call.step.outputs):
         raise call.unsupported("num_outputs is not the number of outputs")
-    return joining.split(call.moved(), parts, call.attr("axis", 0))
+    return joining.split(call.tensor(), parts, call.attr("axis", 0))
 
 
 def slice_(call: Call) -> Tensor:
-    x = call.moved()
+    x = call.tensor()
     if call.opset < 10:
         starts, ends = list(call.attr("starts")), list(call.attr("ends"))
         axes, steps = call.attr("axes"), None
@@ -135,7 +135,7 @@ def slice_(call: Call) -> Tensor:
 
 
 def expand(call: Call) -> Tensor:
-    x = call.moved()
+    x = call.tensor()
     target = shapes.broadcast(x._value.shape, tuple(call.integers(1)))
     if target is None:
         raise call.unsupported("the sizes do not broadcast")
@@ -143,7 +143,7 @@ def expand(call: Call) -> Tensor:
 
 
 def tile(call: Call) -> Result:
-    return later("tile", call.moved(), call.ints(1))
+    return later("tile", call.tensor(), call.ints(1))
 
 
 def pad(call: Call) -> Tensor:
@@ -174,11 +174,11 @@ def _at_least_zero(amount: Any) -> Any:
 
 
 def gather_(call: Call) -> Tensor:
-    return gather(call.moved(), call.attr("axis", 0), narrow(call.tensor(1)))
+    return gather(call.tensor(), call.attr("axis", 0), narrow(call.tensor(1)))
 
 
 def gather_elements(call: Call) -> Tensor:
-    x, index, axis = call.moved(), narrow(call.tensor(1)), call.attr("axis", 0)
+    x, index, axis = call.tensor(), narrow(call.tensor(1)), call.attr("axis", 0)
     axis %= x.rank
     beside = [slice(0, n) if d != axis else slice(None) for d, n in enumerate(index.shape)]
     return take_along_dim(x[tuple(beside)], axis, index)
@@ -192,10 +192,17 @@ def scatter_elements(call: Call) -> Result:
     return later("scatter", x, call.attr("axis", 0), index, updates, kind)
 
 
+def _limited(index: Tensor) -> Tensor:
+    """Positions in int32; those beyond it are none either way."""
+    if index.dtype is dtypes.int64:
+        index = minimum(maximum(index, -(2**30)), 2**30)
+    return cast(index, dtypes.int32)
+
+
 def one_hot(call: Call) -> Tensor:
     """Positions compared with the class numbers; negative ones count from the end."""
-    depth, (off, on) = call.sizes(1)[0], joining.split(narrow(call.tensor(2)), 2)
-    index = cast(call.tensor(), dtypes.int32)
+    depth, (off, on) = call.sizes(1)[0], joining.split(call.tensor(2), 2)
+    index = _limited(call.tensor())
     axis = call.attr("axis", -1)
     axis = axis if axis >= 0 else axis + index.rank + 1
     index = movement.unsqueeze(where(index < 0, index + depth, index), axis)
@@ -216,7 +223,8 @@ def cumsum(call: Call) -> Result:
 def topk(call: Call) -> Result:
     count = call.sizes(1)[0] if call.has(1) else call.attr("k")
     options = {"dim": call.attr("axis", -1), "largest": bool(call.attr("largest", 1))}
-    return later("topk", call.tensor(), count, **options)
+    values, index = later("topk", call.tensor(), count, **options)
+    return [values, cast(index, dtypes.int64)]
 
 
 def triangle(call: Call) -> Result:

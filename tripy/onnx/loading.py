@@ -27,9 +27,8 @@ def load(source: Any) -> Module:
 
     The module takes the inputs of the model in order, also by name, and returns one tensor or a
     tuple. Its parameters are the initializers, under their names; ``input_infos`` describes the
-    inputs for :func:`tripy.compile`. Sizes, positions and masks that the file has as int64
-    are int32 until they are returned, and inputs of int64 may be given as int32, because not every
-    engine computes int64.
+    inputs for :func:`tripy.compile`. int64 is exact. OpenVINO runs what is proved to fit int32,
+    and inputs of int64 may be given as int32, which helps it to prove that.
 
     Args:
         source: path of a file, the bytes of one, or an ``onnx.ModelProto``.
@@ -360,7 +359,7 @@ class OnnxModule(Module):
         for i, value in zip(self._inputs, given):
             tensor = value if isinstance(value, Tensor) else Tensor(value)
             _check_input(i, tensor)
-            known[i.name] = tensor
+            known[i.name] = cast(tensor, i.info.dtype)  # int64 may be given as int32
         for step in self._steps:
             _run(step, known)
         results = [_result(known[name], kind) for name, kind in self._outputs]
