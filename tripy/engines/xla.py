@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -89,7 +89,7 @@ def _fixed(graph: Graph, lazy: Sequence[str]) -> list[Value]:
     for value in graph.operations:
         node = value.node
         sources = [] if node is None else [id(i) for i in node.inputs]
-        is_lazy = node is None or node.primitive.name in lazy or not shapes.is_static(value.shape)
+        is_lazy = node is None or node.primitive.name in lazy or bool(_symbols([value]))
         if is_lazy or not known.issuperset(sources):
             needed.update(sources)
             continue
@@ -306,8 +306,8 @@ class XLAProgram:
             raise failure("build the program", problem) from problem
 
 
-def _usual_sizes(graph: Graph) -> dict[str, int]:
-    """Return the opt value of every symbol."""
+def _symbols(values: Iterable[Value]) -> dict[str, shapes.Symbol]:
+    """Return the dynamic sizes in shapes and attributes, by name."""
     found: dict[str, shapes.Symbol] = {}
 
     def collect(item: Any) -> None:
@@ -317,8 +317,14 @@ def _usual_sizes(graph: Graph) -> dict[str, int]:
         else:
             found.update(shapes.symbols(item))
 
-    for value in (*graph.inputs, *graph.values):
+    for value in values:
         collect((value.shape, () if value.node is None else (*value.node.attributes.values(),)))
+    return found
+
+
+def _usual_sizes(graph: Graph) -> dict[str, int]:
+    """Return the opt value of every symbol."""
+    found = _symbols((*graph.inputs, *graph.values))
     return {name: found[name].optimum if name in found else 1 for name in graph.symbols}
 
 
