@@ -35,7 +35,7 @@ SLOW = {
     *("test_images.py", "test_kernels.py", "test_mapping.py", "test_minilm.py"),
     *("test_onnx.py", "test_order.py", "test_profile.py", "test_properties.py"),
     *("test_property_windows.py", "test_quantization.py", "test_random.py", "test_ray.py"),
-    *("test_saved.py", "test_tools.py"),
+    *("test_saved.py", "test_saved_again.py", "test_tools.py"),
 }
 
 
