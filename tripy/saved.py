@@ -222,7 +222,7 @@ class _Received(Executable):
     def __getattr__(self, name: str) -> Any:
         is_own = name == "engine" or (name.startswith("_") and not name.startswith("__"))
         if not is_own or self.__dict__.get("_loader") == get_ident():  # an error describes it
-            raise AttributeError(name)
+            return object.__getattribute__(self, name)  # which says that it is missing
         self._loader = get_ident()
         try:
             loaded = _of_bytes(self._data)
@@ -377,8 +377,8 @@ class _File:
             if not reason:
                 return engine.restore(graph, options, self.archive.member(_PROGRAM))
         except errors.TripyRuntimeError as problem:
-            said = " ".join(str(problem.__cause__ or problem).split())
-            reason = f"the engine refuses it: {said}"
+            said = str(problem.__cause__ or str(problem).partition("\n")[0])
+            reason = f"the engine refuses it: {' '.join(said.split())}"
         _logger.warning("the program of %s is built again, because %s", self.path, reason)
         return None
 

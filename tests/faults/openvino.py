@@ -43,3 +43,18 @@ def sum_of_int32_is_rounded() -> bool:
     given = np.array([2**24, 1], np.int32)
     (got,) = run(op.reduce_sum(x, op.constant(np.int64([0])), False), [x], [given])
     return bool(got == 2**24 + 1)
+
+
+@fault(
+    engine="openvino",
+    version="2026.4.1",
+    what="A program that was imported is exported so that it cannot be imported again",
+    instead="the bytes that it was imported from, which are kept",
+    where="tripy.engines.openvino:OpenVINOProgram",
+)
+def imported_programs_are_exported_wrong() -> bool:
+    x = op.parameter([2, 4], F32)
+    model = ov.Model([op.result(op.softmax(x, 1))], [x])
+    exported = ov.Core().compile_model(model, "CPU").export_model().getvalue()
+    again = ov.Core().import_model(exported, "CPU").export_model().getvalue()
+    return bool(ov.Core().import_model(again, "CPU"))

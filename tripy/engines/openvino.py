@@ -319,13 +319,18 @@ def _compiled(graph: Graph, options: Options, exported: Any) -> tuple[Any, Any]:
 
 
 def _check_ends(compiled: Any, graph: Graph) -> None:
-    """ValueError unless a model has the inputs and results of the graph: it may be another's."""
+    """Raise TripyRuntimeError for a model that takes or gives something else than the graph."""
     inputs = [(port.element_type, port.partial_shape) for port in compiled.inputs]
     results = [(port.element_type, port.partial_shape.rank) for port in compiled.outputs]
-    if inputs != [(DTYPES[v.dtype.name], _bounds(v)) for v in graph.inputs]:
-        raise ValueError(f"it takes {inputs}")
-    if results != [(DTYPES[v.dtype.name], ov.Dimension(len(v.shape))) for v in graph.outputs]:
-        raise ValueError(f"it gives {results}")
+    ranks = [(DTYPES[v.dtype.name], ov.Dimension(len(v.shape))) for v in graph.outputs]
+    if inputs != [(DTYPES[v.dtype.name], _bounds(v)) for v in graph.inputs] or results != ranks:
+        raise errors.error(
+            errors.TripyRuntimeError,
+            "the exported program is another graph's.",
+            received=f"a program from {inputs} to {results}",
+            expected="the inputs and results of the graph",
+            fix="export the program again",
+        )
 
 
 def _has_long_chain(graph: Graph) -> bool:
