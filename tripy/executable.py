@@ -379,6 +379,15 @@ class Executable:
 
         return saved.from_bytes, (saved.to_bytes(self),)
 
+    def __copy__(self) -> Executable:
+        """Return an executable with a stream of its own; what never changes is shared."""
+        made = object.__new__(type(self))
+        made.__dict__.update(self.__dict__)
+        return made
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Executable:
+        return self.__copy__()
+
     def profile(self, *inputs: Any, repeat: int = 10) -> ProfileReport:
         """Measure how long each operation of a call takes.
 

@@ -189,3 +189,18 @@ def selection_of_its_own_condition() -> bool:
     given = np.array([True, False, True]), np.array([False, False, True])
     (got,) = run(op.select(x, x, y), [x, y], given)
     return np.array_equal(got, given[0] | given[1])
+
+
+@fault(
+    engine="openvino",
+    version="2026.4.1",
+    what="A program that was imported is exported so that it cannot be imported again",
+    instead="the bytes that it was imported from, which are kept",
+    where="tripy.engines.openvino:OpenVINOProgram",
+)
+def imported_programs_are_exported_wrong() -> bool:
+    x = op.parameter([2, 4], F32)
+    model = ov.Model([op.result(op.softmax(x, 1))], [x])
+    exported = ov.Core().compile_model(model, "CPU").export_model().getvalue()
+    again = ov.Core().import_model(exported, "CPU").export_model().getvalue()
+    return bool(ov.Core().import_model(again, "CPU"))

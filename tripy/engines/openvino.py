@@ -15,6 +15,7 @@ from tripy import dtypes, errors, shapes
 from tripy.engines import border, remote
 from tripy.engines import openvino_forks as forks
 from tripy.engines.base import Kernel, Options, Program, Refusal
+from tripy.engines.kept import Kept
 from tripy.engines.kernels import ELEMENTWISE
 from tripy.engines.openvino_fusions import apart, level, unfused
 from tripy.engines.openvino_import import op, ov
@@ -31,6 +32,7 @@ LACKING = (dtypes.int64, dtypes.float64)  # computed as int32 and float32
 _IDLE = max(16, os.cpu_count() or 1)  # requests of a program that wait for their next call
 _LONGEST = 128  # elementwise operations in a row that OpenVINO may fuse
 _KERNELS = 16  # for one set of sizes; each takes 0.1 to 0.4 MiB
+_FORM = "exported once"  # before, some files had programs that were imported and exported again
 _PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 
 
@@ -87,9 +89,7 @@ class Builder:
         self.keep: list[Any] = []  # memory that constants share
 
     def _parameter(self, value: Value) -> Any:
-        bounds = [shapes.bounds(size) for size in value.shape]
-        dims = [low if low == high else ov.Dimension(low, high) for low, high in bounds]
-        parameter = op.parameter(ov.PartialShape(dims), DTYPES[value.dtype.name])
+        parameter = op.parameter(_bounds(value), DTYPES[value.dtype.name])
         self.nodes[id(value)] = parameter.output(0)
         return parameter
 
@@ -170,6 +170,12 @@ class Builder:
         return self.tracker.result(value, node, output)
 
 
+def _bounds(value: Value) -> Any:
+    """Return the shape that OpenVINO is told."""
+    bounds = [shapes.bounds(size) for size in value.shape]
+    return ov.PartialShape([a if a == b else ov.Dimension(a, b) for a, b in bounds])
+
+
 def _plain(attribute: Any) -> Any:
     return attribute.name if isinstance(attribute, dtypes.dtype) else attribute
 
@@ -194,6 +200,8 @@ class OpenVINOProgram:
         self._outputs = [(v.dtype, dtypes.to_numpy(v.dtype), v.shape) for v in graph.outputs]
         self._dynamic = graph if graph.symbols else None
         self._options = options
+        self._exported = exported  # kept, because OpenVINO exports imported programs wrong
+        self._static: Kept[OpenVINOProgram] = Kept(options.shapes_kept)  # for sizes with a 0
         try:
             self._compiled, self._keep = _compiled(graph, options, exported)
         except errors.TripyException:
@@ -210,12 +218,13 @@ class OpenVINOProgram:
             return self._call(inputs)
         return self._border.leave(self._call(self._border.enter(inputs)))
 
-    def export(self) -> bytes:
+    def export(self) -> Any:
         """Return the compiled model, with its weights."""
+        if self._exported is not None:
+            return self._exported
         if forks.lost:
             return self._elsewhere().export()
-        exported: bytes = self._compiled.export_model().getvalue()
-        return exported
+        return self._compiled.export_model().getvalue()
 
     def _elsewhere(self) -> remote.RemoteProgram:
         """Return an equal program that runs in a helper process."""
@@ -293,8 +302,11 @@ class OpenVINOProgram:
     def _without_elements(self, inputs: Sequence[Any]) -> list[Any]:
         """Run on empty inputs: kernels of dynamic shapes do not get those right."""
         assert self._dynamic is not None
-        static = specialise(self._dynamic, self._sizes(inputs))
-        return OpenVINOProgram(static, self._options)(inputs)
+        graph, sizes = self._dynamic, self._sizes(inputs)
+        return self._static.get(
+            tuple(sizes.values()),
+            lambda: OpenVINOProgram(specialise(graph, sizes), self._options),
+        )(inputs)
 
 
 def _compiled(graph: Graph, options: Options, exported: Any) -> tuple[Any, Any]:
@@ -305,7 +317,24 @@ def _compiled(graph: Graph, options: Options, exported: Any) -> tuple[Any, Any]:
         return core().compile_model(builder.build(), "CPU", chosen), builder.keep
     memory = writable(np.frombuffer(exported, np.uint8))
     tensor = ov.Tensor(memory, shared_memory=True)
-    return core().import_model(tensor, "CPU", chosen), exported
+    compiled = core().import_model(tensor, "CPU", chosen)
+    _check_ends(compiled, graph)
+    return compiled, exported
+
+
+def _check_ends(compiled: Any, graph: Graph) -> None:
+    """Raise TripyRuntimeError for a model that takes or gives something else than the graph."""
+    inputs = [(port.element_type, port.partial_shape) for port in compiled.inputs]
+    results = [(port.element_type, port.partial_shape.rank) for port in compiled.outputs]
+    ranks = [(DTYPES[v.dtype.name], ov.Dimension(len(v.shape))) for v in graph.outputs]
+    if inputs != [(DTYPES[v.dtype.name], _bounds(v)) for v in graph.inputs] or results != ranks:
+        raise errors.error(
+            errors.TripyRuntimeError,
+            "the exported program is another graph's.",
+            received=f"a program from {inputs} to {results}",
+            expected="the inputs and results of the graph",
+            fix="export the program again",
+        )
 
 
 def _has_long_chain(graph: Graph) -> bool:
@@ -398,7 +427,7 @@ class OpenVINOEngine:
             return remote.fingerprint(self.name, options)
         names = ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")
         processor = [core().get_property("CPU", name) for name in names]
-        return f"OpenVINO {ov.__version__}, {processor}, {settings(options)}"
+        return f"OpenVINO {ov.__version__}, {processor}, {settings(options)}, {_FORM}"
 
     def profile(
         self, graph: Graph, options: Options, inputs: Sequence[Any], repeat: int

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -14,6 +12,7 @@ from jax.experimental.layout import Format
 
 from tripy import dtypes, errors, passes, shapes
 from tripy.engines.base import Kernel, Options, Refusal
+from tripy.engines.kept import Kept
 from tripy.engines.xla_attention import fuse_attention
 from tripy.engines.xla_memory import FAILURES, PLATFORMS, check, failure
 from tripy.engines.xla_ops import ROWS, refusal
@@ -245,9 +244,7 @@ class XLAProgram:
         platform = PLATFORMS[options.device.kind]
         self._context = Context(options.precision, platform, scopes=scopes)
         self._placement = placement(options)
-        self._programs: OrderedDict[tuple[int, ...], _Compiled] = OrderedDict()
-        self._kept = options.shapes_kept
-        self._lock = threading.Lock()
+        self._programs: Kept[_Compiled] = Kept(options.shapes_kept)
         try:
             with jax.enable_x64(True):
                 graph = passes.fold_normalisation(graph)
@@ -286,15 +283,7 @@ class XLAProgram:
         """Return nothing: JAX's own form of programs holds pickled objects."""
 
     def _program(self, sizes: Mapping[str, int]) -> _Compiled:
-        key = tuple(sizes.values())
-        with self._lock:
-            found = self._programs.get(key)
-            if found is None:
-                found = self._programs[key] = self._compiled(sizes)
-                if len(self._programs) > self._kept:
-                    self._programs.popitem(last=False)
-            self._programs.move_to_end(key)
-            return found
+        return self._programs.get(tuple(sizes.values()), lambda: self._compiled(sizes))
 
     def _compiled(self, sizes: Mapping[str, int]) -> _Compiled:
         graph = specialise(self._graph, sizes) if self._symbols else self._graph
