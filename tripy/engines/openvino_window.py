@@ -16,6 +16,7 @@ from tripy.engines.openvino_nodes import (
     F32,
     I32,
     I64,
+    INTEGER_LIMITS,
     LEAST_INT32,
     Attrs,
     Check,
@@ -92,6 +93,28 @@ def _has_no_cells(x: Output) -> bool:
     return any(known_size(x, dim) == 0 for dim in range(rank(x)))
 
 
+def _behind(x: Output, weight: Output, attrs: Attrs, around: int) -> int | None:
+    """Columns behind those that a kernel with one column of results covers."""
+    width, cells = known_size(x, -1), int(weight.get_shape()[-1])
+    if width is None or cells == 1 or attrs["stride"][-1] == 1:
+        return None
+    return int(width + around - attrs["dilation"][-1] * (cells - 1) - 1)
+
+
+def _without_stride(
+    x: Output, weight: Output, attrs: Attrs, low: list[int], high: list[int]
+) -> tuple[Output, list[int], list[int]]:
+    """For a result of one column: with AVX-512 the plugin is wrong where the stride is not 1."""
+    stride = list(attrs["stride"])
+    behind = _behind(x, weight, attrs, low[-1] + high[-1])
+    if behind is None or behind - high[-1] >= int(known_size(x, -1) or 0):
+        return x, high, stride
+    if behind > high[-1]:
+        stop = indices([high[-1] - behind])
+        x = out(op.slice(x, indices([0]), stop, indices([1]), indices([rank(x) - 1])))
+    return x, [*high[:-1], max(high[-1] - behind, 0)], [*stride[:-1], 1]
+
+
 def conv(ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, out_dtype: str) -> Output:
     # In float32, because with bfloat16 the plugin loses the bias of some grouped convolutions.
     x, weight, *bias = map(wide, inputs)
@@ -99,6 +122,8 @@ def conv(ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, out_dtype
         return _finished(ctx, filled(ctx, 0, out_shape, "float32"), bias, out_dtype)
     x, low, high = _native_pads(ctx, x, attrs["padding"])
     stride, dilation, groups = list(attrs["stride"]), list(attrs["dilation"]), attrs["groups"]
+    if out_shape[-1] == 1:
+        x, high, stride = _without_stride(x, weight, attrs, low, high)
     if groups == 1:
         y = op.convolution(x, weight, stride, low, high, dilation)
     else:
@@ -163,8 +188,16 @@ def _slow_maxpool(ctx: Context, x: Output, attrs: Attrs, out_shape: Shape) -> Ou
     return _slide(ctx, x, attrs, out_shape, op.maximum)
 
 
+def _all_padding(ctx: Context, number: float, out_shape: Shape, dtype: str) -> Output:
+    carrier = "int32" if dtype in INTEGER_LIMITS else "float32"
+    return narrow(filled(ctx, number, out_shape, carrier), dtype)
+
+
 def maxpool(ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, out_dtype: str) -> Output:
     x = inputs[0]
+    if _has_no_cells(x):
+        least = INTEGER_LIMITS[out_dtype][1] if out_dtype in INTEGER_LIMITS else -np.inf
+        return _all_padding(ctx, least, out_shape, out_dtype)
     if out_dtype == "int32":
         return _slow_maxpool(ctx, x, attrs, out_shape)
     x = convert(x, F32) if is_integer(x) or not _is_static(attrs["padding"]) else x
@@ -193,6 +226,8 @@ def _slow_avgpool(ctx: Context, x: Output, attrs: Attrs, out_shape: Shape) -> Ou
 
 def avgpool(ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, out_dtype: str) -> Output:
     x, padding, include = inputs[0], attrs["padding"], attrs["count_include_pad"]
+    if _has_no_cells(x):
+        return _all_padding(ctx, 0 if include or is_integer(x) else np.nan, out_shape, out_dtype)
     static = _is_static(padding)
     if is_integer(x) or not (static or include):
         return narrow(_slow_avgpool(ctx, x, attrs, out_shape), out_dtype)
