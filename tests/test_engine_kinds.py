@@ -104,6 +104,18 @@ def test_elements_of_a_part(rng: Rng, order: str, view: str) -> None:
     check(program, ((1, 1, 4), (4, 4, 64), (8, 8, 64)), [x, normal(rng, 2, 6, 10), x])
 
 
+# A norm that leaves one of several channels, and a part of its result.
+
+
+@pytest.mark.parametrize("part", [np.s_[:, :, 1:], np.s_[..., :3], np.s_[:1], np.s_[:, 0]], ids=str)
+@pytest.mark.parametrize("sides", [6, (3, 6, 12)], ids=["static", "dynamic"])
+def test_a_part_of_a_norm_of_one_dynamic_channel(rng: Rng, part: Any, sides: Any) -> None:
+    norm = tp.GroupNorm(1, 1)
+    norm.weight, norm.bias = tp.Tensor([2.0]), tp.Tensor([0.5])
+    inputs = [normal(rng, 2, 1, 6, 6) for _ in range(2)]
+    check(lambda x: norm(x)[part], (2, (1, 1, 4), sides, sides), inputs)
+
+
 # Sizes that become 0.
 
 ROWS = normal(np.random.default_rng(0), 4, 3, 2)

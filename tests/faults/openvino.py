@@ -149,3 +149,20 @@ def loop_over_nothing_ends_the_process() -> bool:
     y = loop.get_concatenated_slices(product.output(0), 0, 1, 1, -1, 1)
     (got,) = run(y, [x], [np.zeros((0, 2), F32)])
     return bool(got.shape == (0, 2))
+
+
+@fault(
+    engine="openvino",
+    version="2026.4.1",
+    what="A slice to a computed end, of a size that is known all the same, is not prepared",
+    instead="numbers for the ends of slices, wherever they hold for all sizes",
+    where="tripy.engines.openvino_window:_known_stop",
+)
+def slice_to_a_computed_end_is_not_prepared() -> bool:
+    x = op.parameter([2, 1], F32)
+    beside = op.parameter(ov.PartialShape([ov.Dimension(1, 4)]), F32)
+    end = op.concat([integers(2), op.shape_of(beside)], 0)
+    part = op.slice(op.relu(x), integers(1, 0), end, integers(1, 1), integers(0, 1))
+    given = random(2, 1)
+    (got,) = run(op.relu(part), [x, beside], [given, random(2)])
+    return bool((got == np.maximum(given[1:], 0)).all())

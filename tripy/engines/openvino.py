@@ -163,6 +163,8 @@ class Builder:
         row = ROWS[node.primitive.name]
         attributes = {k: _plain(v) for k, v in node.attributes.items()}
         attributes |= self.tracker.attributes(node)
+        if node.primitive.name == "slice":
+            attributes["before"] = node.inputs[0].shape
         output = row(self, inputs, attributes, node.shape, node.dtype.name)
         return self.tracker.result(value, node, output)
 

@@ -180,7 +180,7 @@ def scatter(ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, dtype:
     y = op.scatter_elements_update(
         grown, op.minimum(target, size), updates, const(dim, I64), mode, True
     )
-    return narrow(slice_dim(out(y), dim, 0, convert(size, I64)), dtype)
+    return narrow(slice_dim(out(y), dim, 0, const(-1, I64)), dtype)
 
 
 ROWS: dict[str, Row] = {

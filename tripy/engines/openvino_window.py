@@ -12,6 +12,7 @@ from openvino import Node, Output
 # AvgPool of opset16 crashes the CPU plugin of 2026.4 while it compiles.
 from openvino import opset15 as op
 
+from tripy import shapes
 from tripy.engines.openvino_nodes import (
     F32,
     I32,
@@ -262,8 +263,18 @@ def expand(ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, dtype: 
     return out(op.broadcast(inputs[0], ctx.shape(attrs["shape"])))
 
 
-def stop_of(ctx: Context, start: Any, step: int, size: Any) -> Output:
-    """Where a slice of `size` elements ends; before element 0 is written as far below."""
+def _known_stop(start: Any, step: int, size: Any, before: Any) -> int | None:
+    """Where a slice of `size` of `before` elements ends, if a number says it for all sizes."""
+    if isinstance(start, int) and isinstance(size, int):
+        end = start + step * size
+        return end if end >= 0 else LEAST_INT32  # before element 0 is written as far below
+    if step != 1 or not isinstance(start, int):
+        return None
+    most = shapes.bounds(size)[1]
+    return start + most if shapes.minimum(before - start, most) == size else None
+
+
+def _computed_stop(ctx: Context, start: Any, step: int, size: Any) -> Output:
     span = op.multiply(ctx.size(size), const(step, I64))
     stop = op.add(ctx.size(start), span)
     if step > 0:
@@ -271,23 +282,30 @@ def stop_of(ctx: Context, start: Any, step: int, size: Any) -> Output:
     return out(op.select(op.less(stop, const(0, I64)), const(LEAST_INT32, I64), stop))
 
 
-def slice_(ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, dtype: str) -> Output:
-    x, starts, steps = inputs[0], attrs["starts"], attrs["steps"]
-    whole = [
-        (start, step, size) == (0, 1, known_size(x, dim))
-        for dim, (start, step, size) in enumerate(zip(starts, steps, out_shape, strict=True))
+def _stops(ctx: Context, slices: Sequence[tuple[Any, int, Any, Any]]) -> Output:
+    """Numbers where they can be: with others the plugin forgets to prepare some slices."""
+    known = [_known_stop(*one) for one in slices]
+    if None not in known:
+        return indices(np.array(known, np.int64))
+    parts = [
+        _computed_stop(ctx, start, step, size) if stop is None else const(stop, I64)
+        for stop, (start, step, size, _) in zip(known, slices, strict=True)
     ]
-    dims = [dim for dim, same in enumerate(whole) if not same]
+    return out(op.concat([op.unsqueeze(part, indices([0])) for part in parts], 0))
+
+
+def slice_(ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, dtype: str) -> Output:
+    slices = list(zip(attrs["starts"], attrs["steps"], out_shape, attrs["before"], strict=True))
+    dims = [
+        dim
+        for dim, (start, step, size, before) in enumerate(slices)
+        if (start, step, size) != (0, 1, before)
+    ]
     if not dims:
-        return x
-    first = ctx.shape([starts[d] for d in dims])
-    if all(isinstance(value, int) for d in dims for value in (starts[d], out_shape[d])):
-        ends = [starts[d] + steps[d] * out_shape[d] for d in dims]
-        stop = indices([end if end >= 0 else LEAST_INT32 for end in ends])
-    else:
-        parts = [stop_of(ctx, starts[d], steps[d], out_shape[d]) for d in dims]
-        stop = out(op.concat([op.unsqueeze(part, indices([0])) for part in parts], 0))
-    return out(op.slice(x, first, stop, indices([steps[d] for d in dims]), indices(dims)))
+        return inputs[0]
+    first, stops = ctx.shape([slices[d][0] for d in dims]), _stops(ctx, [slices[d] for d in dims])
+    steps = indices([slices[d][1] for d in dims])
+    return out(op.slice(inputs[0], first, stops, steps, indices(dims)))
 
 
 def where(ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, dtype: str) -> Output:
