@@ -204,3 +204,126 @@ def imported_programs_are_exported_wrong() -> bool:
     exported = ov.Core().compile_model(model, "CPU").export_model().getvalue()
     again = ov.Core().import_model(exported, "CPU").export_model().getvalue()
     return bool(ov.Core().import_model(again, "CPU"))
+
+
+def integers(*numbers: int) -> Any:
+    """A constant of rank 1."""
+    return op.constant(np.int64(numbers))
+
+
+def emptied() -> tuple[Any, Any]:
+    """An input of shape (1, 2, n), and what is left of it without its first column."""
+    x = op.parameter(ov.PartialShape([1, 2, ov.Dimension(1, 8)]), F32)
+    return x, op.slice(x, integers(1), integers(9), integers(1), integers(2))
+
+
+@fault(
+    engine="openvino",
+    version="2026.4.1",
+    what="A slice from 0 on is dropped before GatherElements, whatever it cuts off",
+    instead="slices that start far before 0, which is clamped",
+    where="tripy.engines.openvino_repairs:kept_slices",
+)
+def slice_before_gather_elements_is_dropped() -> bool:
+    x = op.parameter([2, 3], F32)
+    part = op.slice(x, integers(0), integers(2), integers(1), integers(1))
+    places = op.constant(np.int32([[1, 1], [0, 0]]))
+    given = random(2, 3)
+    (got,) = run(op.gather_elements(part, places, 0), [x], [given])
+    return bool((got == given[::-1, :2]).all())
+
+
+@fault(
+    engine="openvino",
+    version="2026.4.1",
+    what="A strided convolution whose kernel leaves one column is wrong by 100 %",
+    instead="a stride of 1, which has no effect there",
+    where="tripy.engines.openvino_window:_without_stride",
+    cpus=("amx", "avx512"),
+)
+def strided_convolution_with_one_column() -> bool:
+    given, weight = random(2, 1, 6, 4), random(1, 1, 3, 4, seed=1)
+    x = op.parameter(given.shape, F32)
+    (got,) = run(op.convolution(x, weight, [1, 3], [0, 0], [0, 0], [1, 1]), [x], [given])
+    rows = np.lib.stride_tricks.sliding_window_view(given[:, 0], 3, 1)
+    return bool(np.allclose(got[:, 0, :, 0], np.einsum("nhwk,kw->nh", rows, weight[0, 0]), 1e-4))
+
+
+@fault(
+    engine="openvino",
+    version="2026.4.1",
+    what="A convolution of padding around nothing gives what lies in memory",
+    instead="a program for the sizes of the call, in which it is known to be 0",
+    where="tripy.engines.openvino_sizes:misfits",
+)
+def convolution_of_nothing_is_garbage() -> bool:
+    x, nothing = emptied()
+    y = op.convolution(nothing, op.constant(np.ones((1, 2, 2), F32)), [1], [1], [1], [1])
+    (got,) = run(op.add(y, op.constant(np.float32([[[1]]]))), [x], [random(1, 2, 1)])
+    return bool((got == 1).all())
+
+
+@fault(
+    engine="openvino",
+    version="2026.4.1",
+    what="Pooling of padding around nothing gives what lies in memory",
+    instead="a program for the sizes of the call, in which it is known to be 0, -inf or NaN",
+    where="tripy.engines.openvino_sizes:misfits",
+)
+def pool_of_nothing_is_garbage() -> bool:
+    x, nothing = emptied()
+    y = op.max_pool(nothing, [1], [1], [1], [1], [2], "floor").output(0)
+    (got,) = run(y, [x], [random(1, 2, 1)])
+    return bool((got <= np.finfo(F32).min).all())
+
+
+@fault(
+    engine="openvino",
+    version="2026.4.1",
+    what="The mean of nothing is 0",
+    instead="a program for the sizes of the call, in which it is known to be NaN",
+    where="tripy.engines.openvino_sizes:misfits",
+)
+def mean_of_nothing_is_zero() -> bool:
+    x, nothing = emptied()
+    (got,) = run(op.reduce_mean(nothing, integers(2), False), [x], [random(1, 2, 1)])
+    return bool(np.isnan(got).all())
+
+
+@fault(
+    engine="openvino",
+    version="2026.4.1",
+    what="A loop over slices without elements ends the process (SIGFPE)",
+    instead="a program for the sizes of the call, in which there is no loop",
+    where="tripy.engines.openvino_sizes:misfits",
+)
+def loop_over_nothing_ends_the_process() -> bool:
+    x = op.parameter(ov.PartialShape([ov.Dimension(0, 8), 2]), F32)
+    before, factor = (op.parameter([-1, 1], F32) for _ in range(2))
+    product = op.result(op.multiply(before, factor))
+    loop = op.tensor_iterator()
+    loop.set_body(ov.Model([product], [before, factor]))
+    first = op.slice(x, integers(0), integers(1), integers(1), integers(1))
+    ones = op.broadcast(op.constant(F32(1)), op.shape_of(first))
+    loop.set_merged_input(before, ones.output(0), product.output(0))
+    loop.set_sliced_input(factor, x.output(0), 0, 1, 1, -1, 1)
+    y = loop.get_concatenated_slices(product.output(0), 0, 1, 1, -1, 1)
+    (got,) = run(y, [x], [np.zeros((0, 2), F32)])
+    return bool(got.shape == (0, 2))
+
+
+@fault(
+    engine="openvino",
+    version="2026.4.1",
+    what="A slice to a computed end, of a size that is known all the same, is not prepared",
+    instead="numbers for the ends of slices, wherever they hold for all sizes",
+    where="tripy.engines.openvino_window:_known_stop",
+)
+def slice_to_a_computed_end_is_not_prepared() -> bool:
+    x = op.parameter([2, 1], F32)
+    beside = op.parameter(ov.PartialShape([ov.Dimension(1, 4)]), F32)
+    end = op.concat([integers(2), op.shape_of(beside)], 0)
+    part = op.slice(op.relu(x), integers(1, 0), end, integers(1, 1), integers(0, 1))
+    given = random(2, 1)
+    (got,) = run(op.relu(part), [x, beside], [given, random(2)])
+    return bool((got == np.maximum(given[1:], 0)).all())

@@ -6,7 +6,7 @@ import functools
 import os
 import weakref
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,8 @@ from tripy.engines.openvino_nodes import divided_integers
 from tripy.engines.openvino_ops import DTYPES, ROWS, refusal
 from tripy.engines.openvino_quantize import CARRIERS, Tracker
 from tripy.engines.openvino_random import Threefry
-from tripy.engines.openvino_repairs import repaired
+from tripy.engines.openvino_repairs import kept_slices, repaired
+from tripy.engines.openvino_sizes import misfits
 from tripy.graph import Graph, Node, Value, bind, specialise
 from tripy.shapes import Dim, Size
 
@@ -146,7 +147,7 @@ class Builder:
             if id(value) not in self.nodes:
                 self.nodes[id(value)] = self._node(value)
         results = [op.result(self._computed(value)) for value in self.graph.outputs]
-        return ov.Model(results, self.parameters)
+        return kept_slices(ov.Model(results, self.parameters))
 
     def _computed(self, value: Value) -> Any:
         """Return the node of a result; rows may pass an input on, which a result cannot take."""
@@ -164,6 +165,8 @@ class Builder:
         row = ROWS[node.primitive.name]
         attributes = {k: _plain(v) for k, v in node.attributes.items()}
         attributes |= self.tracker.attributes(node)
+        if node.primitive.name == "slice":
+            attributes["before"] = node.inputs[0].shape
         output = row(self, inputs, attributes, node.shape, node.dtype.name)
         if id(value) in self.apart:
             output = unfused(output)
@@ -199,6 +202,7 @@ class OpenVINOProgram:
         self._inputs = [value.dtype for value in graph.inputs]
         self._outputs = [(v.dtype, dtypes.to_numpy(v.dtype), v.shape) for v in graph.outputs]
         self._dynamic = graph if graph.symbols else None
+        self._is_misfit = misfits(graph)
         self._options = options
         self._exported = exported  # kept, because OpenVINO exports imported programs wrong
         self._static: Kept[OpenVINOProgram] = Kept(options.shapes_kept)  # for sizes with a 0
@@ -235,11 +239,12 @@ class OpenVINOProgram:
         return self._remote
 
     def _call(self, inputs: Sequence[Any]) -> list[Any]:
-        if self._dynamic is not None and any(array.size == 0 for array in inputs):
-            return self._without_elements(inputs)
+        sizes = self._sizes(inputs)
+        if sizes and self._is_misfit(sizes):
+            return self._specialised(inputs, sizes)
         request = self._request()
         try:
-            results = self._bind(request, inputs)
+            results = self._bind(request, inputs, sizes)
             request.infer.infer(share_outputs=True)  # results are bound; nothing is to be copied
         except FAILURES as problem:
             raise failure("run the program", problem) from problem
@@ -251,11 +256,12 @@ class OpenVINOProgram:
         if forks.lost:
             return lambda: self(given)
         inputs = given if self._border is None else self._border.enter(given)
-        if self._dynamic is not None and any(array.size == 0 for array in inputs):
-            return functools.partial(self._left, self._without_elements(inputs))
+        sizes = self._sizes(inputs)
+        if sizes and self._is_misfit(sizes):
+            return functools.partial(self._left, self._specialised(inputs, sizes))
         request = self._request()
         try:
-            results = self._bind(request, inputs)
+            results = self._bind(request, inputs, sizes)
             request.infer.start_async()
         except FAILURES as problem:
             raise failure("run the program", problem) from problem
@@ -282,11 +288,10 @@ class OpenVINOProgram:
             made = self._compiled.create_infer_request()
             return Request(made, len(self._inputs), len(self._outputs))
 
-    def _bind(self, request: Request, inputs: Sequence[Any]) -> list[Any]:
+    def _bind(self, request: Request, inputs: Sequence[Any], sizes: Mapping[str, int]) -> list[Any]:
         """Bind the memory of a call and return the arrays of its results."""
         for index, (array, kind) in enumerate(zip(inputs, self._inputs)):
             request.give(index, array, kind)
-        sizes = self._sizes(inputs)
         results = []
         for index, (kind, numpy, shape) in enumerate(self._outputs):
             if sizes:
@@ -299,10 +304,10 @@ class OpenVINOProgram:
             return {}
         return bind(self._dynamic.symbols, [array.shape for array in inputs], inputs)
 
-    def _without_elements(self, inputs: Sequence[Any]) -> list[Any]:
-        """Run on empty inputs: kernels of dynamic shapes do not get those right."""
+    def _specialised(self, inputs: Sequence[Any], sizes: Mapping[str, int]) -> list[Any]:
+        """Run on sizes that kernels of dynamic shapes do not get right."""
         assert self._dynamic is not None
-        graph, sizes = self._dynamic, self._sizes(inputs)
+        graph = self._dynamic
         return self._static.get(
             tuple(sizes.values()),
             lambda: OpenVINOProgram(specialise(graph, sizes), self._options),
