@@ -84,7 +84,7 @@ class Inputs:
             is_spread = self._keeps_parts and type(leaf._value.data) is Spread
             array = leaf._value.data if is_spread else leaf._elements()
         elif isinstance(check.info, DimensionInputInfo) and shapes.as_size(leaf) is not None:
-            array = np.array(leaf, np.int32)
+            array = self._number(check, leaf)
         elif is_tensor_like(leaf) and not isinstance(leaf, (bool, int, float, list, tuple)):
             array, place = from_array(leaf)
             if place is not None and place != self.device:
@@ -103,6 +103,14 @@ class Inputs:
         if not isinstance(array, np.ndarray) or array.flags.c_contiguous:
             return array
         return np.ascontiguousarray(array)
+
+    def _number(self, check: _Check, leaf: Any) -> Any:
+        """Return the buffer of a size."""
+        size: Any = shapes.as_size(leaf)
+        array = np.array(max(min(size, shapes.LARGEST), -shapes.LARGEST), np.int32)
+        if int(array) != size:
+            raise _wrong_size(check, array, errors.brief(size), "a size that fits int32")
+        return array
 
     def _elsewhere(self, check: _Check, place: device) -> errors.TripyDeviceError:
         return errors.error(

@@ -249,6 +249,7 @@ class Executable:
         template = self._template
         return tensors[0] if type(template) is Slot else structure.rebuild(template, tensors)
 
+    @public("Executable.verify")
     def verify(self, *inputs: Any, rtol: float | None = None, atol: float | None = None) -> Report:
         """Run the same graph on the reference engine too, and compare.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import math
+import operator
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from typing import Any, NamedTuple, Union
@@ -474,11 +475,19 @@ def as_size(value: Any) -> Size | None:
         return value  # type: ignore[no-any-return]
     if hasattr(kind, "_value"):
         return value._size if hasattr(kind, "_size") else None
-    if isinstance(value, bool) or not hasattr(value, "__index__") or hasattr(value, "dtype"):
+    if isinstance(value, bool) or not hasattr(kind, "__index__") or hasattr(value, "dtype"):
         return int(value) if _is_numpy_integer(value) else None
-    return int(value.__index__())
+    return index_of(value)
+
+
+def index_of(value: Any) -> int | None:
+    """Return what ``__index__`` says; None where it says nothing that counts."""
+    try:
+        return operator.index(value)
+    except Exception:  # the user's own object
+        return None
 
 
 def _is_numpy_integer(value: Any) -> bool:
     kind = getattr(getattr(value, "dtype", None), "kind", "")
-    return kind in ("i", "u") and getattr(value, "ndim", 1) == 0 and hasattr(value, "__index__")
+    return kind in ("i", "u") and getattr(value, "ndim", 1) == 0 and index_of(value) is not None
