@@ -17,6 +17,7 @@ from tripy.engines import base
 from tripy.executable import Executable, Parameters, output_plan
 from tripy.graph import Graph, Value, shape_text
 from tripy.inputs import DimensionInputInfo, InputInfo
+from tripy.memory import Watch
 from tripy.nn.module import Module
 from tripy.progress import Progress, check_callback
 from tripy.shapes import Size
@@ -465,6 +466,7 @@ def compile(
             options = options._replace(layout=layout)
         stages.start("build")
         chosen = _choose_engine(engine, plan.graph, options)
+        Watch(plan.graph, chosen.name, options.device)  # raises for what never fits
         program = _program(chosen, plan.graph, options)
     seconds = ", ".join(f"{name} {seconds:.3f} s" for name, seconds in stages.report.stages)
     _logger.info("%d operations built for %s: %s", len(graph.operations), chosen.name, seconds)

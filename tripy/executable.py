@@ -15,6 +15,7 @@ from tripy.devices import device
 from tripy.engines.base import Options, Program, put
 from tripy.graph import Graph, Value, shape_text
 from tripy.inputs import DimensionInputInfo, InputInfo, info_of, value_text
+from tripy.memory import Watch
 from tripy.profile import ProfileReport, check_repeat, profiled
 from tripy.progress import CompileReport
 from tripy.signature import InstanceSignature, public
@@ -119,7 +120,8 @@ class Executable:
         self._stream: Stream | None = None
         self._streams: tuple[int, Program] | None = None  # of ``map``
         self.engine = engine
-        self._inputs = Inputs(leaves, graph, options.device, options.layout is not None)
+        watch = Watch(plan.graph, engine, options.device)
+        self._inputs = Inputs(leaves, graph, options.device, watch, options.layout is not None)
         self._names = list(parameters.templates)
         in_order = [t.index for t in parameters.templates.values() if isinstance(t, Slot)]
         self._is_flat = parameters.is_flat and in_order == list(range(len(leaves)))
@@ -247,6 +249,7 @@ class Executable:
         template = self._template
         return tensors[0] if type(template) is Slot else structure.rebuild(template, tensors)
 
+    @public("Executable.verify")
     def verify(self, *inputs: Any, rtol: float | None = None, atol: float | None = None) -> Report:
         """Run the same graph on the reference engine too, and compare.
 

@@ -33,7 +33,7 @@ def is_tensor_like(value: Any) -> bool:
 def _has_buffer(value: Any) -> bool:
     try:
         memoryview(value)
-    except TypeError:
+    except Exception:  # TypeError, or what the user's own object raises
         return False
     return True
 
@@ -78,7 +78,7 @@ def stored(value: Value) -> Any:
 
 def is_size(value: Any) -> bool:
     """Whether a value is a DimensionSize of known size."""
-    return isinstance(getattr(value, "_size", None), int)
+    return hasattr(type(value), "_size") and isinstance(value._size, int)
 
 
 def _flatten(data: Any) -> tuple[tuple[int, ...], list[Any]]:
@@ -275,11 +275,11 @@ def _export(data: Any) -> Any:
     try:
         if hasattr(data, "__dlpack__"):
             return np.from_dlpack(data)
-    except (BufferError, RuntimeError, TypeError, ValueError):
+    except Exception:
         pass  # some arrays are only exported by the older protocol
     try:
         return np.asarray(data if hasattr(data, "__array__") else memoryview(data))
-    except (RuntimeError, TypeError, ValueError) as problem:
+    except Exception as problem:  # of a library, or of the user's own class
         raise _not_a_number(data) from problem
 
 

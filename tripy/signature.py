@@ -17,7 +17,7 @@ from tripy.config import config
 from tripy.devices import device
 from tripy.dtypes import ALL, BOOL, BY_NAME, QUANTIZED, dtype, suggestion
 from tripy.errors import Api
-from tripy.shapes import as_size
+from tripy.shapes import as_size, index_of
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
@@ -33,10 +33,12 @@ class Kind(NamedTuple):
 
 def is_integer(value: Any) -> bool:
     """Whether a value counts as an int: ``__index__``, but no bool and no tensor."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
+    if isinstance(value, bool) or not hasattr(type(value), "__index__"):
         return False
     shape = getattr(value, "shape", None)
-    return shape is None or (shape == () and type(value).__module__ == "numpy")
+    if shape is not None and not (shape == () and type(value).__module__ == "numpy"):
+        return False
+    return index_of(value) is not None
 
 
 def _is_sequence_of(accepts: Callable[[Any], bool]) -> Callable[[Any], bool]:
@@ -46,7 +48,7 @@ def _is_sequence_of(accepts: Callable[[Any], bool]) -> Callable[[Any], bool]:
 def _is_number(value: Any) -> bool:
     if isinstance(value, bool):
         return False
-    kind = getattr(getattr(value, "dtype", None), "kind", "")
+    kind = getattr(getattr(value, "dtype", None), "kind", None)
     return isinstance(value, (int, float)) or (kind in ("i", "u", "f") and value.shape == ())
 
 
@@ -136,7 +138,10 @@ class _Parameter(NamedTuple):
     dtypes: tuple[dtype, ...] | None
 
     def accepts(self, value: Any) -> bool:
-        return any(kind.accepts(value) for kind in self.kinds)
+        try:
+            return any(kind.accepts(value) for kind in self.kinds)
+        except Exception:  # the user's own object, whose attributes raise
+            return False
 
     def problem(self, value: Any) -> _Problem:
         *most, last = (kind.expected for kind in self.kinds)

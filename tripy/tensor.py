@@ -173,11 +173,11 @@ class Tensor(Operators):
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         array = self.numpy()
-        if copy or (dtype is not None and np.dtype(dtype) != array.dtype):
+        if copy is True or (dtype is not None and dtypes.any_numpy(dtype) != array.dtype):
             if copy is False:
                 raise errors.error(
                     errors.TripyValueError,
-                    f"an array of {np.dtype(dtype)} needs a copy.",
+                    f"an array of {dtype} needs a copy.",
                     received=f"copy=False for a tensor of dtype {self.dtype}",
                     expected=f"copy=None, or the dtype {array.dtype}",
                     fix="leave out copy",

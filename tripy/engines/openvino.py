@@ -20,7 +20,7 @@ from tripy.engines.kernels import ELEMENTWISE
 from tripy.engines.openvino_fusions import apart, level, unfused
 from tripy.engines.openvino_import import op, ov
 from tripy.engines.openvino_memory import Request, to_tensor, writable
-from tripy.engines.openvino_nodes import divided_integers
+from tripy.engines.openvino_nodes import divided_integers, divided_small
 from tripy.engines.openvino_ops import DTYPES, ROWS, refusal
 from tripy.engines.openvino_quantize import CARRIERS, Tracker
 from tripy.engines.openvino_random import Threefry
@@ -41,6 +41,10 @@ def _divided(part: int) -> Callable[[Any, Any], Any]:
     return lambda a, b: divided_integers(*(op.convert(x, "i32").output(0) for x in (a, b)))[part]
 
 
+def _divided_small(part: int) -> Callable[[Any, Any], Any]:
+    return lambda a, b: divided_small(*(op.convert(x, "i32").output(0) for x in (a, b)))[part]
+
+
 def _if(condition: Any, amount: Any) -> Any:
     """The amount or 0; a select would go through float32, which is inexact for large sizes."""
     return op.multiply(op.convert(condition, "i64"), amount)
@@ -57,6 +61,15 @@ _SIZE_ROWS: dict[str, Callable[[Any, Any], Any]] = {
         a, _if(op.equal(a, op.constant(np.int64(1))), op.subtract(b, a))
     ),
 }
+# The same where floats hold all operands: OpenVINO's own time grows with the square of the nodes.
+_SMALL_SIZE_ROWS = {"floordiv": _divided_small(0), "mod": _divided_small(1)}
+
+
+def _size_row(atom: shapes.Function) -> Callable[[Any, Any], Any]:
+    (low, high), (least, most) = shapes.bounds(atom.left), shapes.bounds(atom.right)
+    is_small = low >= 0 and least >= 1 and max(high, most) < 2**24
+    rows = _SMALL_SIZE_ROWS if is_small and atom.name in _SMALL_SIZE_ROWS else _SIZE_ROWS
+    return rows[atom.name]
 
 
 def core() -> Any:
@@ -123,7 +136,7 @@ class Builder:
         if isinstance(atom, shapes.Symbol):
             return self._symbol(atom.name)
         left, right = self.size(atom.left), self.size(atom.right)
-        return op.convert(_SIZE_ROWS[atom.name](left, right), "i64").output(0)
+        return op.convert(_size_row(atom)(left, right), "i64").output(0)
 
     def _symbol(self, name: str) -> Any:
         index, dim = self.graph.symbols[name]

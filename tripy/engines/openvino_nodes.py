@@ -304,6 +304,15 @@ def divided_integers(lhs: Output, rhs: Output) -> tuple[Node, Node]:
     return quotient, op.add(rest, op.multiply(below, divisor))
 
 
+def divided_small(lhs: Output, rhs: Output) -> tuple[Node, Node]:
+    """Quotient and remainder of int32 from 0, or 1 for `rhs`, to 2^24."""
+    ratio = op.divide(op.convert(lhs, F32), op.convert(rhs, F32))
+    nearest = op.convert(op.round(ratio, "half_to_even"), I32)
+    rest = op.subtract(lhs, op.multiply(nearest, rhs))
+    above = as_int32(op.less(rest, const(0, I32)))
+    return op.subtract(nearest, above), op.add(rest, op.multiply(above, rhs))
+
+
 def halves_of(x: Output | Node) -> tuple[Node, Node]:
     """`x` as a sum of two floats of 12 bits each, whose products are exact."""
     spread = barrier(op.multiply(x, const(4097.0, F32)))

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jax.experimental.layout import Format
 
-from tripy import dtypes, errors, passes, shapes
+from tripy import dtypes, errors, memory, passes, shapes
 from tripy.engines.base import Kernel, Options, Refusal
 from tripy.engines.kept import Kept
 from tripy.engines.xla_attention import fuse_attention
@@ -186,6 +186,8 @@ class _Compiled:
         else:
             wanted = [placement.weight(v, is_first) for v in weights]
             call = self._built(wanted, self._inputs, self._outputs)
+            if context.platform == "cpu":  # a GPU's own allocator refuses in time
+                _check_memory(graph, call)
             (formats, usual), _ = call.input_formats
             for value, layout in zip(weights, formats):
                 value.data = jax.device_put(value.data, layout)
@@ -233,6 +235,13 @@ class _Compiled:
         wanted = call if not self._is_wide else _in_64_bits(call)
         self._call = call
         self._run = self._placement.caller(wanted, self._weights, self._inputs)
+
+
+def _check_memory(graph: Graph, compiled: Any) -> None:
+    """Raise TripyMemoryError for what XLA would ask for in vain."""
+    needs = compiled.memory_analysis()
+    if needs is not None:  # not every platform knows
+        memory.check_program(graph, needs.temp_size_in_bytes + needs.output_size_in_bytes)
 
 
 class XLAProgram:
@@ -291,6 +300,8 @@ class XLAProgram:
         try:
             with jax.enable_x64(True):
                 return _Compiled(graph, self._context, self._placement, not self._programs)
+        except errors.TripyException:
+            raise
         except FAILURES as problem:
             raise failure("build the program", problem) from problem
 

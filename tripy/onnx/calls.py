@@ -16,7 +16,7 @@ from tripy.ops.movement import reshape
 from tripy.shapes import Size
 from tripy.tensor import Tensor, make_size, wrap
 
-_MOST_KNOWN = 4096  # elements of a constant that may take part in arithmetic of sizes
+MOST_KNOWN = 4096  # elements of a constant that may take part in arithmetic of sizes
 
 
 class Known(NamedTuple):
@@ -59,7 +59,7 @@ def as_known(value: Operand) -> Known | None:
         return value
     if value._value.traced or value.dtype not in (dtypes.int32, dtypes.int64, dtypes.bool_):
         return None
-    if not isinstance(value.size, int) or value.size > _MOST_KNOWN:
+    if not isinstance(value.size, int) or value.size > MOST_KNOWN:
         return None
     return Known(value.numpy().astype(object), value.dtype)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import operator
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tripy import dtypes, shapes
-from tripy.onnx.calls import Call, Known, as_known, is_static
+from tripy.onnx.calls import MOST_KNOWN, Call, Known, as_known, is_static
 from tripy.shapes import Size
 
 #: Returns None for what only tensors can express.
@@ -185,14 +186,18 @@ def _split(call: Call, operands: Sequence[Known]) -> list[Known] | None:
 def _range(call: Call, operands: Sequence[Known]) -> Known | None:
     if not all(map(is_static, operands)):
         return None
-    numbers = [int(value.array.item()) for value in operands]
-    return Known(np.array(range(*numbers), dtype=object), operands[0].dtype)
+    numbers = range(*[int(value.array.item()) for value in operands])
+    if numbers[MOST_KNOWN:]:
+        return None
+    return Known(np.array(numbers, dtype=object), operands[0].dtype)
 
 
 def _expand(call: Call, operands: Sequence[Known]) -> Known | None:
     if not is_static(operands[1]):
         return None
     target = np.broadcast_shapes(operands[0].array.shape, tuple(map(int, operands[1].array)))
+    if math.prod(target) > MOST_KNOWN:
+        return None
     return Known(np.broadcast_to(operands[0].array, target), operands[0].dtype)
 
 

@@ -52,7 +52,11 @@ def literal(data: Any, kind: dtype, place: devices.device) -> Tensor:
 def _leaves(value: Any) -> tuple[list[Any], type | None]:
     """Return the numbers of a Python operand and their widest kind; None for array objects."""
     leaves = [value]
+    depth = 0
     while leaves and all(isinstance(leaf, (list, tuple)) for leaf in leaves):
+        depth += 1
+        if depth > shapes.MAX_RANK:  # a list may contain itself; making a tensor of it says so
+            return leaves, None
         leaves = [leaf for item in leaves for leaf in item]
     kinds = [number_kind(leaf) for leaf in leaves]
     known = [kind for kind in kinds if kind is not None]
