@@ -43,3 +43,21 @@ def sum_of_int32_is_rounded() -> bool:
     given = np.array([2**24, 1], np.int32)
     (got,) = run(op.reduce_sum(x, op.constant(np.int64([0])), False), [x], [given])
     return bool(got == 2**24 + 1)
+
+
+@fault(
+    engine="openvino",
+    version="2026.4.1",
+    what="Products of int8 are added in pairs of 16 bits on x86 without VNNI",
+    instead="products of floats on such processors",
+    where="tripy.engines.openvino_processor:adds_bytes_exactly",
+    cpus=("avx2",),
+)
+def products_of_int8_saturate() -> bool:
+    x = op.parameter([1, 64], F32)
+    limits = [op.constant(F32(limit)) for limit in (0, 255, 0, 255)]
+    weights = op.convert(op.constant(np.full((16, 64), 127, np.int8)), F32)
+    scaled = op.multiply(weights, op.constant(np.ones((16, 1), F32)))
+    product = op.matmul(op.fake_quantize(x, *limits, levels=256), scaled, False, True)
+    (got,) = run(product, [x], [np.full((1, 64), 255, F32)])
+    return bool((got == 255 * 127 * 64).all())
