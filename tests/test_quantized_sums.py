@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import tripy as tp
+from tripy.engines import openvino_processor as processor
 from tripy.engines.openvino import core
 
 Rng = np.random.Generator
+FLOAT = tp.float32
 SHAPE = (1, 16, 12, 12)
 STEP = 0.0803  # of what is quantized at the end
 
@@ -84,6 +87,66 @@ def test_sums(first: str, second: str, join: str, is_quantized: bool, rng: Rng) 
         assert not (difference > 1e-4).mean() > (0.01 if may_flip else 0)
 
 
+# The largest integers, whose products in pairs are beyond 16 bits.
+LARGEST: dict[str, tuple[tuple[int, ...], Callable[[Any, Any], Any], tuple[int, ...]]] = {
+    "conv": ((1, 8, 6, 6), tp.conv, (8, 8, 3, 3)),
+    "1x1": ((2, 16, 5, 5), tp.conv, (8, 16, 1, 1)),
+    "groups": ((1, 8, 6, 6), lambda x, w: tp.conv(x, w, groups=2), (4, 4, 3, 3)),
+    "depthwise": ((1, 8, 6, 6), lambda x, w: tp.conv(x, w, groups=8), (8, 1, 3, 3)),
+    "1-D": ((1, 8, 9), tp.conv, (8, 8, 3)),
+    "3-D": ((1, 8, 4, 4, 4), tp.conv, (8, 8, 2, 2, 2)),
+    "transposed": ((1, 8, 6, 6), tp.conv_transpose, (8, 8, 2, 2)),
+    "linear": ((3, 64), lambda x, w: x @ tp.transpose(w, 0, 1), (16, 64)),
+    "rank 3": ((2, 3, 64), lambda x, w: x @ tp.transpose(w, 0, 1), (16, 64)),
+    "two inputs": ((1, 64, 64), lambda x, w: x @ there_and_back(x, 1.0), (1,)),
+}
+
+
+@pytest.mark.parametrize("is_positive", [False, True])
+@pytest.mark.parametrize("name", LARGEST)
+def test_sums_of_the_largest_products(name: str, is_positive: bool, rng: Rng) -> None:
+    shape, product, weights = LARGEST[name]
+    weight = tp.Tensor(rng.choice(np.array([-128, 127, 127], np.int8), weights))
+
+    def function(x: tp.Tensor) -> tp.Tensor:
+        grid = there_and_back(x, 1.0)
+        return product(tp.relu(grid) if is_positive else grid, tp.dequantize(weight, 1.0, FLOAT))
+
+    x = rng.choice(np.array([-128, 127, 127], np.float32), shape)
+    infos = [tp.InputInfo(shape, FLOAT)]
+    wanted = tp.compile(function, args=infos, engine="reference")(x).numpy()
+    assert np.abs(wanted).max() > 2**15
+    result = tp.compile(function, args=infos, engine="openvino")(x).numpy()
+    np.testing.assert_array_equal(result, wanted)
+
+
+@pytest.mark.parametrize(
+    ("machine", "line", "exact"),
+    [
+        ("x86_64", "flags\t: fpu avx2", False),
+        ("x86_64", "flags\t: fpu avx2 avx_vnni", True),
+        ("AMD64", "flags\t: fpu avx512f avx512_vnni", True),
+        ("aarch64", "Features\t: fp asimd", True),
+    ],
+)
+def test_processors_that_add_bytes_exactly(
+    machine: str, line: str, exact: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "cpuinfo"
+    path.write_text(f"processor\t: 0\n{line}\n")
+    monkeypatch.setattr(processor, "_SYSTEM", path)
+    monkeypatch.setattr(processor.platform, "machine", lambda: machine)
+    assert processor.adds_bytes_exactly.__wrapped__() is exact
+
+
+def test_processors_that_the_system_does_not_list(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = processor.adds_bytes_exactly()
+    monkeypatch.setattr(processor, "_SYSTEM", tmp_path / "nothing")
+    assert processor.adds_bytes_exactly.__wrapped__() is expected
+
+
 # Limits in steps of the grid, or None -> the operations of the graph that limit.
 LIMITS: list[tuple[float | None, float | None, list[str]]] = [
     (0.0, 127.0, ["relu"]),
@@ -121,8 +184,9 @@ def test_limits_that_quantizing_has_itself(
 
 def test_integer_kernels_give_integers(rng: Rng) -> None:
     """Nothing is computed between one convolution and the next one."""
-    if "INT8" not in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-        pytest.skip("the CPU has no integer kernels")
+    known = "INT8" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    if not known or not processor.adds_bytes_exactly():
+        pytest.skip("the CPU has no integer kernels that are exact")
     net = tp.Sequential(Layer(rng), Layer(rng))
     exe = tp.compile(net, args=[tp.InputInfo(SHAPE, tp.float32)], engine="openvino")
     program: Any = exe._program

@@ -55,8 +55,8 @@ def sum_of_int32_is_rounded() -> bool:
     version="2026.4.1",
     what="Without AVX-512, float32 is cut off to bfloat16 instead of rounded",
     instead="arithmetic in float32, rounded by hand",
-    where="tripy.engines.openvino_nodes:truncates_bfloat16",
-    cpus=("avx2",),
+    where="tripy.engines.openvino_processor:truncates_bfloat16",
+    cpus=("vnni", "avx2"),
 )
 def bfloat16_is_cut_off() -> bool:
     bits = [random(20, seed=n).view(np.uint32) >> 16 for n in range(2)]
@@ -327,3 +327,21 @@ def slice_to_a_computed_end_is_not_prepared() -> bool:
     given = random(2, 1)
     (got,) = run(op.relu(part), [x, beside], [given, random(2)])
     return bool((got == np.maximum(given[1:], 0)).all())
+
+
+@fault(
+    engine="openvino",
+    version="2026.4.1",
+    what="Products of int8 are added in pairs of 16 bits on x86 without VNNI",
+    instead="products of floats on such processors",
+    where="tripy.engines.openvino_processor:adds_bytes_exactly",
+    cpus=("avx2",),
+)
+def products_of_int8_saturate() -> bool:
+    x = op.parameter([1, 64], F32)
+    limits = [op.constant(F32(limit)) for limit in (0, 255, 0, 255)]
+    weights = op.convert(op.constant(np.full((16, 64), 127, np.int8)), F32)
+    scaled = op.multiply(weights, op.constant(np.ones((16, 1), F32)))
+    product = op.matmul(op.fake_quantize(x, *limits, levels=256), scaled, False, True)
+    (got,) = run(product, [x], [np.full((1, 64), 255, F32)])
+    return bool((got == 255 * 127 * 64).all())

@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 #: Kinds of processors, by what /proc/cpuinfo names, best first.
-KINDS = {"amx": "amx_tile", "avx512": "avx512f", "avx2": "avx2"}
+KINDS = {"amx": "amx_tile", "avx512": "avx512f", "vnni": "avx_vnni", "avx2": "avx2"}
 
 WRONG = 3  # exit status
 

@@ -22,6 +22,7 @@ from tripy.engines.openvino_import import op, ov
 from tripy.engines.openvino_memory import Request, to_tensor, writable
 from tripy.engines.openvino_nodes import divided_integers, divided_small
 from tripy.engines.openvino_ops import DTYPES, ROWS, refusal
+from tripy.engines.openvino_processor import adds_bytes_exactly
 from tripy.engines.openvino_quantize import CARRIERS, Tracker
 from tripy.engines.openvino_random import Threefry
 from tripy.engines.openvino_repairs import kept_slices, repaired
@@ -390,6 +391,8 @@ def settings(options: Options) -> dict[str, Any]:
         "PERFORMANCE_HINT": "LATENCY",
         "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0",  # float32 products stay float32
     }
+    if not adds_bytes_exactly():
+        chosen["LP_TRANSFORMS_MODE"] = "NO"  # products of quantized values are those of floats
     if options.threads is not None:  # a thread count turns pinning on; processes then collide
         chosen |= {"INFERENCE_NUM_THREADS": options.threads, "ENABLE_CPU_PINNING": False}
     if options.streams > 1:

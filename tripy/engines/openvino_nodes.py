@@ -8,7 +8,6 @@ saturates; conversions to int16 or float16 and back are dropped.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
@@ -17,6 +16,8 @@ import numpy as np
 import openvino as ov
 from openvino import Node, Output
 from openvino import opset15 as op
+
+from tripy.engines.openvino_processor import truncates_bfloat16
 
 Attrs: TypeAlias = Mapping[str, Any]
 Inputs: TypeAlias = Sequence[Output]
@@ -108,12 +109,6 @@ def indices(values: Sequence[int] | np.ndarray[Any, Any]) -> Output:
 
 def convert(x: Output, kind: ov.Type) -> Output:
     return x if element_type(x) == kind else out(op.convert(x, kind))
-
-
-@functools.cache
-def truncates_bfloat16() -> bool:
-    """Whether kernels cut float32 off instead of rounding it, as on processors without AVX-512."""
-    return "BF16" not in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def wide_integers(x: Output) -> Output:
