@@ -30,6 +30,7 @@ DEFAULTS: dict[str, Any] = {
     "eager_threshold": 100_000_000,
     "memory_limit": None,
     "shapes_kept": 64,
+    "check": False,
     "default_device": None,
 }
 GOOD: list[tuple[str, Any, Any]] = [
@@ -52,6 +53,7 @@ GOOD: list[tuple[str, Any, Any]] = [
     ("memory_limit", "8GiB", 8 * 2**30),
     ("memory_limit", None, None),
     ("shapes_kept", 1, 1),
+    ("check", True, True),
     ("default_device", "CPU", tp.device("cpu")),
     ("default_device", tp.device("gpu:1"), tp.device("gpu:1")),
     ("default_device", None, None),
@@ -76,6 +78,7 @@ BAD: list[tuple[str, Any, type[Exception]]] = [
     ("memory_limit", 1.5e10, tp.TripyTypeError),
     ("shapes_kept", 0, tp.TripyValueError),
     ("shapes_kept", None, tp.TripyTypeError),
+    ("check", 1, tp.TripyTypeError),
     ("default_device", "tpu", tp.TripyValueError),
     ("default_device", 0, tp.TripyTypeError),
 ]

@@ -30,9 +30,9 @@ ORDER = (
     "source", "errors", "locks", "config", "dtypes", "devices", "counting", "shapes", "graph",
     "memory", "signature", "sharding", "inputs", "printing", "host", "operators", "tensor", "types",
     "ops", "random", "nn", "distributed", "engines.base", "structure", "passes", "engines",
-    "evaluate", "verify", "profile", "progress", "views", "streams", "calls", "mapping",
-    "executable", "compile", "interop", "portable", "helper", "cache", "saved", "onnx",
-    "__init__", "tools", "demo", "__main__",
+    "evaluate", "verify", "spread", "profile", "progress", "views", "streams", "calls", "mapping",
+    "executable", "locate", "check", "compile", "interop", "portable", "helper", "cache", "saved",
+    "onnx", "__init__", "tools", "demo", "__main__",
 )  # fmt: skip
 
 # Public names of the contract.
@@ -83,7 +83,7 @@ MEMBERS = {
     "config": """
         cache_dir cache_size enable_input_validation extra_error_information print_precision
         print_threshold print_linewidth print_edgeitems num_threads eager_threshold
-        memory_limit shapes_kept default_device override""",
+        memory_limit shapes_kept check default_device override""",
     "types": "TensorLike IntLike ShapeLike",
     "random": "uniform normal randint",
     "onnx": "load export",

@@ -34,8 +34,12 @@ class _Check:
         self.dtype = value.dtype
         self.numpy = dtypes.to_numpy(value.dtype)
         self.shape = value.shape if shapes.is_static(value.shape) else None
-        names = [next(iter(shapes.symbols(s)), None) for s in value.shape]
-        self.symbols = [(i, name) for i, name in enumerate(names) if name]
+        self.symbols = [
+            (dim, name)
+            for dim, size in enumerate(value.shape)
+            for name, symbol in shapes.symbols(size).items()
+            if size == shapes.symbol(*symbol)  # inputs of parts of graphs may have other sizes
+        ]
 
 
 class Inputs:

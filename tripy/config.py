@@ -139,6 +139,7 @@ _SETTINGS = {
         'bytes: an integer >= 2^24 or text such as "8GiB", or None',
     ),
     "shapes_kept": Setting(64, int, _integer(1), "an integer >= 1"),
+    "check": Setting(False, _parse_bool, _boolean, "True or False"),
     "default_device": Setting(None, str, _device, "a tp.device, its string form, or None"),
 }
 
@@ -154,7 +155,8 @@ class Config:
 
     ``num_threads`` and ``shapes_kept`` are taken when a program is compiled or loaded. The latter
     is how many sets of run-time sizes a program with dynamic shapes keeps prepared: fewer take
-    less memory, and sizes that come again after that many others take longer.
+    less memory, and sizes that come again after that many others take longer. ``check`` is what
+    :func:`tripy.compile` does where its own ``check`` is left out.
 
     ``memory_limit`` is how many bytes one value may take; None is the machine's memory, or the part
     of it that the process may have. A larger one is TripyMemoryError before anything is allocated.
@@ -183,6 +185,7 @@ class Config:
         eager_threshold: int | None
         memory_limit: int | None
         shapes_kept: int
+        check: bool
         default_device: Any
 
     def __init__(self) -> None:

@@ -20,13 +20,13 @@ from tripy.source import (
     argument_text,
     arguments_of,
     path_of,
-    show_source,
     user_call,
 )
 from tripy.source import Source as Source
 from tripy.source import capture as capture
 from tripy.source import location as location
 from tripy.source import place_of as place_of
+from tripy.source import show_source as show_source
 
 
 class TripyException(Exception):
