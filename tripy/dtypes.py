@@ -99,7 +99,7 @@ def from_numpy(kind: np.dtype[Any]) -> dtype | None:
 def any_numpy(kind: Any) -> np.dtype[Any]:
     """Return the NumPy type that a user means; TripyTypeError where NumPy knows none."""
     try:
-        return np.dtype(kind)
+        found: np.dtype[Any] = np.dtype(kind)
     except Exception as problem:
         raise errors.error(
             errors.TripyTypeError,
@@ -109,6 +109,7 @@ def any_numpy(kind: Any) -> np.dtype[Any]:
             fix="write, for example, numpy.float32",
             argument="dtype",
         ) from problem
+    return found
 
 
 def integer_range(kind: dtype) -> tuple[int, int]:

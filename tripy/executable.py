@@ -22,7 +22,7 @@ from tripy.signature import InstanceSignature, public
 from tripy.streams import Stream, check_stream, default_stream
 from tripy.structure import Slot
 from tripy.tensor import DimensionSize, Tensor, wrap
-from tripy.verify import Report, compare, tolerances
+from tripy.verify import Report, check_tolerances, compare, tolerances
 from tripy.views import GraphView, html_table
 
 
@@ -249,7 +249,6 @@ class Executable:
         template = self._template
         return tensors[0] if type(template) is Slot else structure.rebuild(template, tensors)
 
-    @public("Executable.verify")
     def verify(self, *inputs: Any, rtol: float | None = None, atol: float | None = None) -> Report:
         """Run the same graph on the reference engine too, and compare.
 
@@ -264,6 +263,7 @@ class Executable:
 
         Raises:
             TripyTypeError, TripyShapeError: for wrong inputs, as in a call.
+            TripyTypeError: for a tolerance that is no number.
 
         Example:
             >>> exe = tp.compile(tp.exp, args=[tp.InputInfo((3,), tp.float32)])
@@ -272,6 +272,7 @@ class Executable:
         """
         from tripy.engines.reference import ReferenceProgram
 
+        check_tolerances(rtol=rtol, atol=atol)
         buffers = self._buffers(inputs, {})
         results = self._run(self._program, buffers)
         expected = self._run(ReferenceProgram(self._plan.graph), list(map(np.asarray, buffers)))

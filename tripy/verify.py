@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tripy import errors
 from tripy.graph import Value
+from tripy.host import number_kind
 
 # Between engines, by dtype (rtol, atol); bool and integers that no quantize made are exact.
 TOLERANCES = {
@@ -56,6 +58,20 @@ class Report:
         return "\n".join(lines)
 
     __repr__ = __str__
+
+
+def check_tolerances(**given: Any) -> None:
+    """Raise TripyTypeError unless tolerances are numbers or None."""
+    for name, value in given.items():
+        if value is not None and number_kind(value) not in (int, float):
+            raise errors.error(
+                errors.TripyTypeError,
+                f"{name} must be a number.",
+                received=errors.describe(value),
+                expected="a number or None",
+                fix=f"leave {name} out for the tolerance of the dtype and precision",
+                argument=name,
+            )
 
 
 def tolerances(
