@@ -254,7 +254,8 @@ METHODS: dict[str, Target] = {
     "tensor[x] = y": Target(lambda x, y: matrix.__setitem__(x, y), {"x": 0, "y": 1}),
     "tensor.name": Target(lambda x: setattr(tp.ones((2,)), "name", x), {"x": "name"}),
     "setattr(tensor)": Target(
-        lambda x, y: setattr(tp.ones((2,)), str(x), y), {"x": "name", "y": "a"}),
+        lambda x, y: setattr(tp.ones((2,)), x if isinstance(x, str) else "name", y),
+        {"x": "name", "y": "a"}),
     "executable": Target(executable, {"x": matrix, "size": 2}),
     "executable by position": Target(lambda x, y: executable(x, y), {"x": matrix, "y": 2}),
     "nested": Target(nested, {"batch": {"a": tp.ones((2,)), "b": [tp.ones((2,))]}}),

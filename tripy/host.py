@@ -190,6 +190,7 @@ def numbers_to_array(leaves: list[Any], widest: type, kind: dtype) -> Any:
 
 
 def to_float(number: Any) -> float:
+    """Return a number as a float, infinite where none is as large."""
     try:
         return float(number)
     except OverflowError:
