@@ -23,7 +23,7 @@ from test_bad_values import BAD, GOOD, NAMES, SLOTS, called, good_arguments
 
 import tripy as tp
 
-ROUNDS = 1600  # of calls; one takes 10 ms
+ROUNDS = 3000  # of calls; one takes 6 ms
 PER_CALL = 20  # seconds
 
 # Objects ----------------------------------------------------------------------------------------
@@ -99,7 +99,7 @@ np.str_("a")|np.datetime64("2020")|np.timedelta64(1)|np.longdouble(1)|np.void(b"
 np.array([])|np.array("a")|np.array(None)|np.array([1, "a"], object)|np.ones((2, 3))
 np.ones((2, 3), np.float32)|np.array([np.nan, np.inf])|np.ones((0, 3))|np.ma.ones(3)
 np.matrix("1 2")|of("O")|of("U5")|of("S2")|of("M8[s]")|of("m8[D]")|of("V3")|of("c8")|of("g")
-of("u4")|of("u8")|of("i4,f4")|of(">f4")|of("?")|of("i1")|np.ones((2,) * 32, np.int8)|np.array(2)
+of("u4")|of("u8")|of("i4,f4")|of(">f4")|of("?")|of("i1")|np.ones((1,) * 32, np.int8)|np.array(2)
 np.array([1, 2])|tp.float32|tp.int4|tp.float8|tp.bool|tp.floating|tp.dtype|tp.device("cpu")
 tp.device|tp.ones(())|tp.ones((0, 3))|tp.ones((2, 3), tp.int64)|tp.ones((2, 3), tp.bool)
 tp.ones((3,), tp.int4)|tp.ones|tp.Tensor|tp.Tensor([[1.0, 2.0, 3.0]])|tp.DimensionSize(2)
@@ -215,7 +215,7 @@ SIZES = {
 def _assigned(x: Any, y: Any) -> Any:
     module = tp.Linear(3, 2)
     setattr(module, x if isinstance(x, str) else "weight", y)
-    return module(matrix)
+    return None if y is None else module(matrix)
 
 
 def _set(x: Any, y: Any) -> None:
@@ -254,7 +254,8 @@ METHODS: dict[str, Target] = {
     "tensor[x] = y": Target(lambda x, y: matrix.__setitem__(x, y), {"x": 0, "y": 1}),
     "tensor.name": Target(lambda x: setattr(tp.ones((2,)), "name", x), {"x": "name"}),
     "setattr(tensor)": Target(
-        lambda x, y: setattr(tp.ones((2,)), str(x), y), {"x": "name", "y": "a"}),
+        lambda x, y: setattr(tp.ones((2,)), x if isinstance(x, str) else "name", y),
+        {"x": "name", "y": "a"}),
     "executable": Target(executable, {"x": matrix, "size": 2}),
     "executable by position": Target(lambda x, y: executable(x, y), {"x": matrix, "y": 2}),
     "nested": Target(nested, {"batch": {"a": tp.ones((2,)), "b": [tp.ones((2,))]}}),
@@ -281,7 +282,7 @@ METHODS: dict[str, Target] = {
         lambda x, y: tp.Linear(3, 2).load_state_dict({"weight": x, "bias": y}),
         {"x": tp.ones((2, 3)), "y": tp.ones((2,))}),
     "sequential[x]": Target(lambda x: eager[x], {"x": 0}),
-    "Sequential(x, y)": Target(lambda x, y: tp.Sequential(x, y)(matrix), {"x": tp.relu, "y": abs}),
+    "Sequential(x, y)": Target(lambda x, y: tp.Sequential(x, y), {"x": tp.relu, "y": abs}),
     "config": Target(_set, {"x": "print_precision", "y": 3}),
     "config.override": Target(_overridden, {"x": "print_precision", "y": 3}),
     "config.print_precision": Target(lambda x: _set("print_precision", x), {"x": 3}),

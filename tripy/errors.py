@@ -216,7 +216,9 @@ def did_you_mean(name: object, known: Iterable[object]) -> str | None:
     """Return a hint at names that are close to a wrong one, or None."""
     import difflib  # only needed here, and not cheap to import
 
-    close = difflib.get_close_matches(str(name), [str(k) for k in known], 2)
+    close = difflib.get_close_matches(
+        name if isinstance(name, str) else brief(name), [str(k) for k in known], 2
+    )
     return "did you mean " + " or ".join(map(repr, close)) + "?" if close else None
 
 

@@ -188,10 +188,11 @@ def numbers_to_array(leaves: list[Any], widest: type, kind: dtype) -> Any:
     if widest is bool:
         return np.array(leaves, np.bool_).astype(dtypes.to_numpy(kind))
     with np.errstate(over="ignore"):
-        return HOOKS["cast_array"](np.array([_to_float(leaf) for leaf in leaves]), kind)
+        return HOOKS["cast_array"](np.array([to_float(leaf) for leaf in leaves]), kind)
 
 
-def _to_float(number: Any) -> float:
+def to_float(number: Any) -> float:
+    """Return a number as a float, infinite where none is as large."""
     try:
         return float(number)
     except OverflowError:

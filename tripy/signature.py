@@ -31,10 +31,14 @@ class Kind(NamedTuple):
     fix: Callable[[Any], str | None] = lambda value: None
 
 
+_NO_ORDER: Any = vars(object)["__lt__"]
+
+
 def is_integer(value: Any) -> bool:
     """Whether a value counts as an int: ``__index__``, but no bool and no tensor."""
-    if isinstance(value, bool) or not hasattr(type(value), "__index__"):
-        return False
+    kind: Any = type(value)
+    if kind is bool or not hasattr(kind, "__index__") or kind.__lt__ is _NO_ORDER:
+        return False  # what has an index but no order is no number
     shape = getattr(value, "shape", None)
     if shape is not None and not (shape == () and type(value).__module__ == "numpy"):
         return False

@@ -57,7 +57,8 @@ def load(source: Any) -> Module:
         [[1.0]]
     """
     onnx = require()
-    name = "the bytes" if isinstance(source, _BYTES) else str(source)
+    is_text = isinstance(source, (str, os.PathLike))
+    name = "the bytes" if isinstance(source, _BYTES) else str(source) if is_text else "the model"
     try:
         model = _read(onnx, source)
         return _module(onnx, model)

@@ -11,7 +11,7 @@ import numpy as np
 from tripy import devices, dtypes, errors, shapes
 from tripy.dtypes import FLOATS, INTEGERS, dtype
 from tripy.graph import Value
-from tripy.host import HOOKS, NUMBER_KINDS, number_kind, numbers_to_array
+from tripy.host import HOOKS, NUMBER_KINDS, number_kind, numbers_to_array, to_float
 from tripy.ops.registry import same_dtypes, shape_error
 from tripy.tensor import DimensionSize, Tensor, wrap
 
@@ -126,6 +126,8 @@ def _scalar(value: Any, widest: type, kind: dtype, argument: str) -> Any:
             )
     if kind is dtypes.float8:
         return numbers_to_array([value], widest, kind).reshape(())
+    if widest is int and kind in FLOATS:
+        value = to_float(value)  # infinite where no float is as large
     with np.errstate(over="ignore"):
         return np.asarray(value, dtypes.to_numpy(kind))
 
