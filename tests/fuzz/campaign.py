@@ -129,10 +129,7 @@ class Campaign:
 
     def _found(self, worker: Worker, mode: str, seed: int, found: Answer) -> None:
         drawn = worker.ask(mode=mode, seed=seed, draw=True)
-        if "program" not in drawn:
-            program = Program(mode, seed)
-        else:
-            program = from_data(drawn["program"])
+        program = from_data(drawn["program"]) if "program" in drawn else Program(mode, seed)
         finding = Finding(mode, seed, found["kind"], found["key"], found["detail"], program)
         if program.steps and self._may_shrink():
             start = time.monotonic()

@@ -79,7 +79,11 @@ def _compared(program: Program, function: Any, infos: Any, reference: Any) -> Ou
 
 
 def _shown(problem: Exception) -> str:
-    return f"{type(problem).__name__}: {problem}"
+    """An error without the lines that it points at, which are this tool's own."""
+    text = " ".join(str(problem).split())
+    received = re.search(r"received: (.*?)( expected: |$)", text)
+    head = text.split(" --> ")[0]
+    return f"{type(problem).__name__}: {head} {received[1] if received else ''}"
 
 
 def _reason(message: str) -> str:

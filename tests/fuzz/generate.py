@@ -19,7 +19,7 @@ from tripy.compile import _Trace
 
 from . import table
 from .draw import MOST, DeadEndError, Draw, Var, expand
-from .places import PLACES
+from .layers import PLACES
 from .prelude import constant
 from .program import Call, Input, Line, Program, Sizes, Symbol, namespace
 

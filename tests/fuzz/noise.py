@@ -1,8 +1,8 @@
 """How far a right result may be off: the reference run again with every rounding moved at random.
 
-This is Monte Carlo arithmetic: each result of an operation that rounds is changed by a random part of
-its last place, and each quantized one by a step of its grid. What moves the result of the program is
-what another order of the same sums would move, so ill-conditioned results and those behind a
+This is Monte Carlo arithmetic: each result of an operation that rounds is changed by a random part
+of its last place, and each quantized one by a step of its grid. What moves the result of a program
+is what another order of the same sums would move. So ill-conditioned results and those behind a
 discontinuity (a sort, a floor, a comparison) get the tolerance that they need, and others none.
 """
 
@@ -18,82 +18,21 @@ from tripy import dtypes, shapes
 from tripy.engines.kernels import BODIES
 from tripy.graph import Graph, Node, bind
 
+
+def _set(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 #: What rounds nothing: moves, selections and integers.
-EXACT = frozenset(
-    [
-        "reshape",
-        "expand",
-        "permute",
-        "slice",
-        "gather",
-        "take_along_dim",
-        "concat",
-        "pad",
-        "where",
-        "max",
-        "min",
-        "maximum",
-        "minimum",
-        "argmax",
-        "argmin",
-        "topk",
-        "topk_indices",
-        "maxpool",
-        "relu",
-        "abs",
-        "neg",
-        "floor",
-        "round",
-        "ceil",
-        "sign",
-        "eq",
-        "le",
-        "lt",
-        "all",
-        "any",
-        "invert",
-        "bit_and",
-        "bit_or",
-        "bit_xor",
-        "arange",
-        "size",
-        "threefry",
-        "floordiv",
-    ]
+EXACT = _set(
+    "reshape expand permute slice gather take_along_dim concat pad where max min maximum minimum"
+    " argmax argmin topk topk_indices maxpool relu abs neg floor round ceil sign eq le lt all any"
+    " invert bit_and bit_or bit_xor arange size threefry floordiv"
 )
-#: What keeps small whole numbers exact.
-WHOLE = frozenset(
-    [
-        "add",
-        "sub",
-        "mul",
-        "sum",
-        "matmul",
-        "conv",
-        "conv_transpose",
-        "cumsum",
-        "cumprod",
-        "prod",
-        "scatter",
-        "cast",
-    ]
-)
+#: What keeps small whole numbers exact; inputs have no name.
+WHOLE = _set("add sub mul sum matmul conv conv_transpose cumsum cumprod prod scatter cast") | {""}
 #: What engines may compute otherwise from infinities and NaN, as ARCHITECTURE.md says.
-FREE = frozenset(
-    [
-        "gelu",
-        "softmax",
-        "log_softmax",
-        "maxpool",
-        "scatter",
-        "erf",
-        "resize",
-        "batchnorm",
-        "matmul",
-        "conv",
-        "pow",
-    ]
-)
+FREE = _set("gelu softmax log_softmax maxpool scatter")
 STEP = {"float32": 2.0**-23, "float64": 2.0**-52, "float16": 2.0**-10, "bfloat16": 2.0**-7}
 HALF = ("float16", "bfloat16")
 
@@ -118,13 +57,19 @@ class Noise:
         if kind not in STEP or not x.size:
             return x
         if name in FREE and not all(np.isfinite(i).all() for i in inputs if i.dtype.kind == "f"):
-            x = np.where(np.isfinite(x), x, self.rng.choice([-1.0, 2.0, np.inf], x.shape))
-        if name in EXACT or (name in WHOLE | {""} and self._is_whole(x)):
+            x = self._freed(name, x)
+        if name in EXACT or (name in WHOLE and self._is_whole(x)):
             return x
         step = self.step(kind) * self.level
         if name == "dequantize":  # carries the rounding of 128 times its scale
             return x + np.float32(step) * 128 * inputs[1].max() * self.rng.uniform(-1, 1, x.shape)
         return x * (1 + step * self.rng.uniform(-1, 1, x.shape))
+
+    def _freed(self, name: str, x: Any) -> Any:
+        """What is no number may be any; of a pooling only what is -inf."""
+        shape = x.shape if self.rng.random() < 0.5 else ()
+        other = self.rng.choice([-1.0, 2.0, np.inf], shape)
+        return np.where(x == -np.inf if name == "maxpool" else ~np.isfinite(x), other, x)
 
     def _off_by_one(self, x: Any) -> Any:
         if x.dtype.kind not in "iu" and x.dtype != ml_dtypes.int4:
@@ -222,7 +167,7 @@ def distance(x: Any, y: Any) -> Any:
 
 
 def allowed(spread: Any, wanted: Any, factor: float, step: float) -> Any:
-    """The tolerance of each element: what it moves, what its neighbours move, and its last places."""
+    """The tolerance of each element: what it and its neighbours move, and its last places."""
     if wanted.dtype.kind in "iub" or not wanted.size:
         return factor * spread
     with np.errstate(all="ignore"):

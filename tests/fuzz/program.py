@@ -190,7 +190,8 @@ for sizes, seed in {calls}:
         wanted = [np.asarray(y) for y in program(*inputs)]
     got = [np.asarray(y) for y in exe(*inputs)]
     for name, g, w in zip({outputs}, got, wanted):
-        print(sizes or "", name, "same" if np.array_equal(g, w) else f"\\ngot\\n{{g}}\\nwanted\\n{{w}}")
+        same = np.array_equal(g, w)
+        print(sizes or "", name, "same" if same else f"\\ngot\\n{{g}}\\nwanted\\n{{w}}")
 """
 
 

@@ -1,9 +1,10 @@
 """What programs are made of: one line for each kind of step, or chain of steps.
 
-``weight | operand | step ; step``. The operand ``{x}`` is a float (f), an integer (i), either (n), a
-bool (b) or anything (a), of a rank: ``f4``, ``f3-5``, ``a1+``. In a step ``{_}`` is the result of the
-step before and ``{0}`` that of the first one; ``{p|q}`` is one of them; all other braces are rows of
-``PLACES`` in places.py, which draw a text that fits the operand that was written last.
+``weight | operand | step ;\
+ step``. The operand ``{x}`` is a float (f), an integer (i), either (n), a
+bool (b) or anything (a), of a rank: ``f4``, ``f3-5``, ``a1+``. In a step ``{_}`` is the result of
+the step before and ``{0}`` that of the first one; ``{p|q}`` is one of them; all other braces are
+rows of ``PLACES`` (places.py, layers.py), which draw a text that fits the operand written last.
 """
 
 from __future__ import annotations
@@ -137,9 +138,11 @@ ANY_MODE = """
 2 | f3+ | {groupnorm}({x})
 2 | f3+ | {instancenorm}({x})
 2 | f2+ | {batchnorm}({x})
-2 | f1+ | tp.mean({x}, {-1|-1|0}, keepdim=True) ; {x} - {_} ; tp.mean({_} * {_}, -1, keepdim=True) ;\
+2 | f1+ | tp.mean({x}, {-1|-1|0}, keepdim=True) ; {x} - {_} ;\
+ tp.mean({_} * {_}, -1, keepdim=True) ;\
  {1} * tp.rsqrt({_} + 1e-5) ; {_} * {like} ; {_} + {like}
-2 | f1+ | tp.mean({x} * {x}, -1, keepdim=True) ; {x} {/ tp.sqrt(|* tp.rsqrt(}{_} + {small}) ; {_} * {like}
+2 | f1+ | tp.mean({x} * {x}, -1, keepdim=True) ; {x} {/ tp.sqrt(|* tp.rsqrt(}{_} + {small}) ;\
+ {_} * {like}
 1 | f1+ | tp.max({x}, -1, keepdim=True) ; tp.exp({x} - {_}) ; {_} / tp.sum({_}, -1, keepdim=True)
 3 | f2+ | tp.{sum|mean|max}({x}, {-1|-2}, keepdim={flag}) ; {_} {+|*} {like} ; {_} {+|*} {like}
 1 | f2+ | tp.{sum|mean|max|min}({x} * {like}, {dims}) ; {_} {+|*|-} {like}
@@ -166,13 +169,16 @@ ANY_MODE = """
 QUANTIZED = """
 5 | f | tp.quantize({x}, {scale}, tp.int8) ; tp.dequantize({_}, {scale}, tp.float32)
 2 | f | tp.dequantize(tp.quantize({x}, {scale}, tp.int8), {samescale}, tp.float32)
-2 | f2+ | tp.dequantize(tp.quantize({x}, {scales8}, tp.int8, {samedim}), {samescale}, tp.float32, {samedim})
+2 | f2+ | tp.dequantize(tp.quantize({x}, {scales8}, tp.int8, {samedim}), {samescale},\
+ tp.float32, {samedim})
 8 | f1+ | {qlinear}({x})
 3 | f1+ | {qlinear}({x}) ; tp.{relu|gelu|silu|tanh|relu6}({_}) ; {qlinear}({_})
 2 | f1+ | {qlinear}({x}) ; {_} {+|*} {like}
-2 | f2-4 | {qlinear}({x}) ; tp.{softmax({_}, -1)|max({_}, -1)|sum({_}, {dim})|transpose({_}, -1, -2)}
+2 | f2-4 | {qlinear}({x}) ;\
+ tp.{softmax({_}, -1)|max({_}, -1)|sum({_}, {dim})|transpose({_}, -1, -2)}
 8 | f3-5 | {qconv}({x})
-4 | f3-5 | {qconv}({x}) ; tp.{relu({_})|relu6({_})|silu({_})|sigmoid({_})|clip({_}, 0.0, 3.0)} ; {qconv}({_})
+4 | f3-5 | {qconv}({x}) ; tp.{relu({_})|relu6({_})|silu({_})|sigmoid({_})|clip({_}, 0.0, 3.0)} ;\
+ {qconv}({_})
 4 | f3-5 | {qsameconv}({x}) ; {_} + {x} ; tp.relu({_})
 2 | f3-5 | {qsameconv}({x}) ; {qsameconv}({x}) ; tp.{relu|tanh}({0} + {1})
 2 | f3-5 | {qsameconv}({x}) ; tp.relu({_}) ; {0} + {_}

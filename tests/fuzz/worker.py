@@ -12,10 +12,12 @@ import threading
 import time
 import traceback
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import tripy as tp
+from tripy.engines import base
 
 #: Calls of a worker before it is replaced, because engines keep some memory of every program.
 LIFETIME = {"openvino": 400, "xla": 150}
@@ -56,7 +58,7 @@ class Worker:
             is_late.set()
             process.kill()
 
-        timer = threading.Timer(self.limit + (20.0 if self.count == 0 else 0.0), late)
+        timer = threading.Timer(self.limit, late)
         timer.start()
         try:
             line = self._exchange(process, task)
@@ -67,7 +69,7 @@ class Worker:
             self._renew(str(task.get("mode", "openvino")))
             return dict(json.loads(line))
         status = process.wait()
-        self.process = None
+        self.close()
         if is_late.is_set():
             return {"kind": "hang", "detail": f"no answer in {self.limit:g} s", "key": ""}
         return {"kind": "crash", "detail": f"exit status {status}", "key": _signal(status)}
@@ -90,6 +92,7 @@ class Worker:
                 start_new_session=True,  # Ctrl-C is for the parent
             )  # fmt: skip
             self.count = 0
+            self.process.stdout.readline()  # type: ignore[union-attr]  # it is ready
         return self.process
 
     def _renew(self, mode: str) -> None:
@@ -151,7 +154,12 @@ def serve() -> None:
     if "TRIPY_FUZZ_STDERR" not in os.environ:
         os.dup2(nowhere, 2)
     if sys.argv[1:] and sys.argv[1]:
-        __import__(sys.argv[1])  # plants faults, for tests of this tool
+        module, _, name = sys.argv[1].partition(":")
+        import_module(module).plant(name)  # for tests of this tool
+    answer({"mode": "openvino", "seed": 0, "draw": True})
+    base.load("openvino")  # what takes long is done before the first task
+    out.write("ready\n")
+    out.flush()
     for line in sys.stdin:
         try:
             text = json.dumps(answer(json.loads(line)))
