@@ -345,3 +345,65 @@ def products_of_int8_saturate() -> bool:
     product = op.matmul(op.fake_quantize(x, *limits, levels=256), scaled, False, True)
     (got,) = run(product, [x], [np.full((1, 64), 255, F32)])
     return bool((got == 255 * 127 * 64).all())
+
+
+def quantized(x: Any, step: float) -> Any:
+    """Values on a grid of 256 steps."""
+    limits = [op.constant(F32(limit)) for limit in (-128 * step, 127 * step) * 2]
+    return op.fake_quantize(x, *limits, levels=256)
+
+
+def int8_weights(*shape: int) -> Any:
+    """Weights whose products do not overflow 16 bits, with one scale for each row."""
+    values = np.random.default_rng(0).integers(-31, 32, shape, np.int8) * np.int8(2)
+    scales = F32(2.0) ** -np.arange(shape[0]).reshape(-1, *[1] * (len(shape) - 1))
+    return op.multiply(op.convert(op.constant(values), F32), op.constant(scales.astype(F32)))
+
+
+@fault(
+    engine="openvino",
+    version="2026.4.1",
+    what="The scales of an int8 product with two uses count for one of them only",
+    instead="a barrier behind such products, where sizes are dynamic",
+    where="tripy.engines.openvino_quantize:Tracker",
+)
+def int8_product_used_twice() -> bool:
+    x, given = op.parameter([-1, 4, 2, 2], F32), 3 * random(1, 4, 2, 2)
+    ones = [[1, 1], [0, 0], [0, 0], [1, 1]]
+    product = op.convolution(quantized(x, 0.25), int8_weights(4, 4, 1, 1), *ones)
+    limits = [op.constant(F32(limit)) for limit in (-512, 508, -128, 127)]
+    steps = op.convert(op.fake_quantize(product, *limits, levels=256), np.int8)
+    plain, again = run([product, steps], [x], [given])
+    return bool(np.abs(np.clip(plain / 4, -128, 127) - again).max() < 1)
+
+
+@fault(
+    engine="openvino",
+    version="2026.4.1",
+    what="The scales of an int8 matrix product are moved behind a pooling, as those of channels",
+    instead="a barrier between",
+    where="tripy.engines.openvino_quantize:Tracker",
+)
+def int8_matrix_product_then_maxpool() -> bool:
+    x = op.parameter([2, 3, 8, 6], F32)
+    product = op.matmul(quantized(x, 0.25), int8_weights(4, 6), False, True)
+    window = [[2, 2], [1, 1], [0, 0], [0, 0], [2, 2]]
+    pooled = op.max_pool(product, *window).output(0)
+    (got,) = run(pooled, [x], [random(2, 3, 8, 6)])
+    return bool(got.shape == (2, 3, 4, 2))
+
+
+@fault(
+    engine="openvino",
+    version="2026.4.1",
+    what="Factors of channels before a mean that is quantized are reduced along another dim",
+    instead="a barrier between",
+    where="tripy.engines.openvino_quantize:Tracker",
+)
+def scaled_mean_quantized() -> bool:
+    x, given = op.parameter([2, 2, 4], F32), 8 * random(2, 2, 4)
+    factors = F32([[0.5], [2]])
+    scaled = op.multiply(x, op.constant(factors))
+    mean = op.reduce_mean(scaled, op.constant(np.int64([2])), False)
+    (got,) = run(quantized(mean, 0.25), [x], [given])
+    return bool(np.abs(got - (given * factors).mean(2)).max() < 0.2)
