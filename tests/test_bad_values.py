@@ -50,6 +50,7 @@ GOOD: dict[str, Any] = {
     "is_causal": False, "enable_gqa": False, "embed_dim": 4, "num_heads": 2,
     "num_kv_heads": 1, "num_groups": 1, "num_channels": 2, "normalized_shape": (2, 3),
     "progress": lambda stage, elapsed: None, "mesh": None, "sharding": None,
+    "check": False,
 }  # fmt: skip
 OWN: dict[str, dict[str, Any]] = {
     **{name: {"input": flags} for name in ("all", "any", "logical_not")},

@@ -241,13 +241,11 @@ def test_damaged_entries_are_replaced(
     scaled()
     monkeypatch.setattr(cache, "_SECONDS", 3600.0)  # also where the build is fast now
     (path,) = folder.iterdir()
-    whole = path.stat().st_size
     damage(path, how)
     assert_scaled(scaled())
     (record,) = caplog.records
     assert record.levelname == "WARNING"
     assert "is built again: it is " in record.getMessage()
-    assert path.stat().st_size == whole
     assert_scaled(scaled())
     assert len(built) == 2
     assert len(caplog.records) == 1

@@ -28,7 +28,9 @@ DEFAULTS: dict[str, Any] = {
     "print_edgeitems": 3,
     "num_threads": None,
     "eager_threshold": 100_000_000,
+    "memory_limit": None,
     "shapes_kept": 64,
+    "check": False,
     "default_device": None,
 }
 GOOD: list[tuple[str, Any, Any]] = [
@@ -48,7 +50,10 @@ GOOD: list[tuple[str, Any, Any]] = [
     ("num_threads", None, None),
     ("eager_threshold", 0, 0),
     ("eager_threshold", None, None),
+    ("memory_limit", "8GiB", 8 * 2**30),
+    ("memory_limit", None, None),
     ("shapes_kept", 1, 1),
+    ("check", True, True),
     ("default_device", "CPU", tp.device("cpu")),
     ("default_device", tp.device("gpu:1"), tp.device("gpu:1")),
     ("default_device", None, None),
@@ -69,8 +74,11 @@ BAD: list[tuple[str, Any, type[Exception]]] = [
     ("num_threads", 0, tp.TripyValueError),
     ("num_threads", "2", tp.TripyTypeError),
     ("eager_threshold", -1, tp.TripyValueError),
+    ("memory_limit", 1000, tp.TripyValueError),
+    ("memory_limit", 1.5e10, tp.TripyTypeError),
     ("shapes_kept", 0, tp.TripyValueError),
     ("shapes_kept", None, tp.TripyTypeError),
+    ("check", 1, tp.TripyTypeError),
     ("default_device", "tpu", tp.TripyValueError),
     ("default_device", 0, tp.TripyTypeError),
 ]

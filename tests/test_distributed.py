@@ -6,6 +6,7 @@ Devices are fixed when JAX starts, so the checks run in a process of their own:
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import json
 import os
@@ -317,8 +318,11 @@ def files_keep_the_mesh_and_the_rules() -> None:
         assert "TripyDeviceError" in error
         assert f"spread over {mesh.size} devices, and there are 1" in error
         assert 'engine="xla"' in error
-    twin = pickle.loads(pickle.dumps(exe))
-    np.testing.assert_array_equal(host(twin(X)), host(exe(X)))
+    twin = exe
+    for again in (copy.copy, lambda x: pickle.loads(pickle.dumps(x)), copy.deepcopy) * 2:
+        twin = again(twin)
+        assert repr(twin) == repr(exe)
+        np.testing.assert_array_equal(host(twin(X)), host(exe(X)))
 
 
 ON_CPU = {"JAX_PLATFORMS": "cpu"}

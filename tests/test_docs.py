@@ -15,6 +15,7 @@ import pytest
 import tripy as tp
 from tripy.profile import ProfileReport
 from tripy.progress import CompileReport
+from tripy.verify import Report
 from tripy.views import GraphView
 
 ROOT = Path(__file__).parents[1]
@@ -99,7 +100,7 @@ def test_functions_say_what_they_raise(name: str) -> None:
     assert all(hasattr(tp, kind) for group in raised for kind in group.split(", "))
 
 
-@pytest.mark.parametrize("kind", [ProfileReport, CompileReport, GraphView])
+@pytest.mark.parametrize("kind", [ProfileReport, CompileReport, GraphView, Report])
 def test_examples_of_what_members_return(kind: type) -> None:
     members = [*own_members(kind), (kind.__name__, kind)]
     documented = [(n, v) for n, v in members if callable(v) or isinstance(v, property)]

@@ -27,12 +27,12 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # Every module imports, at its top level, only from modules before it or from its own row.
 ORDER = (
-    "source", "errors", "locks", "config", "dtypes", "devices", "shapes", "graph", "signature",
-    "sharding", "inputs", "printing", "host", "operators", "tensor", "types", "ops", "random", "nn",
-    "distributed", "engines.base", "structure", "passes", "engines", "evaluate", "verify",
-    "profile", "progress", "views", "streams", "calls", "mapping", "executable", "compile",
-    "interop", "portable", "helper", "cache", "saved", "onnx", "__init__", "tools", "demo",
-    "__main__",
+    "source", "errors", "locks", "config", "dtypes", "devices", "counting", "shapes", "graph",
+    "memory", "signature", "sharding", "inputs", "printing", "host", "operators", "tensor", "types",
+    "ops", "random", "nn", "distributed", "engines.base", "structure", "passes", "engines",
+    "evaluate", "verify", "spread", "profile", "progress", "views", "streams", "calls", "mapping",
+    "executable", "locate", "check", "compile", "interop", "portable", "helper", "cache", "saved",
+    "onnx", "__init__", "tools", "demo", "__main__",
 )  # fmt: skip
 
 # Public names of the contract.
@@ -82,8 +82,8 @@ MEMBERS = {
     "device": "kind index __eq__ __hash__ __str__",
     "config": """
         cache_dir cache_size enable_input_validation extra_error_information print_precision
-        print_threshold print_linewidth print_edgeitems num_threads eager_threshold shapes_kept
-        default_device override""",
+        print_threshold print_linewidth print_edgeitems num_threads eager_threshold
+        memory_limit shapes_kept check default_device override""",
     "types": "TensorLike IntLike ShapeLike",
     "random": "uniform normal randint",
     "onnx": "load export",

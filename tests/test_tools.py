@@ -283,13 +283,22 @@ def test_files_that_cannot_be_read(
 ) -> None:
     missing, damaged, foreign = (str(tmp_path / f"{i}.tripy") for i in range(3))
     whole = bytearray(Path(path).read_bytes())
-    whole[-len(whole) // 3] ^= 1  # in the engine's program, which is the last member
+    whole[whole.rindex(b"weights.safetensors", 0, len(whole) // 2) - 99] ^= 1  # in the graph
     Path(damaged).write_bytes(whole)
     Path(foreign).write_bytes(b"something else")
     assert refused(capsys, command, missing).startswith("error: there is no such file.\n")
-    assert "its member 'engine/program' is damaged" in refused(capsys, command, damaged)
+    assert "its member 'graph.json' is damaged" in refused(capsys, command, damaged)
     assert "foreign zip archive" in refused(capsys, command, foreign)
     assert "no ordinary file" in refused(capsys, command, str(tmp_path))
+
+
+def test_a_damaged_program_is_told(capsys: Capture, path: str, tmp_path: Path) -> None:
+    whole = bytearray(Path(path).read_bytes())
+    whole[-len(whole) // 3] ^= 1  # in the engine's program, which is the last member
+    (tmp_path / "a.tripy").write_bytes(whole)
+    text = output(capsys, "inspect", str(tmp_path / "a.tripy"))
+    reason = "because its member 'engine/program' is damaged"
+    assert f"program: built when the file is loaded, {reason}\n" in text
 
 
 @pytest.mark.parametrize("command", ["bench", "verify"])

@@ -13,6 +13,7 @@ from tripy.devices import CPU, device
 from tripy.graph import Graph, Spread, Value, bind
 from tripy.host import from_array, is_tensor_like
 from tripy.inputs import DimensionInputInfo, InputInfo
+from tripy.memory import Watch
 from tripy.tensor import DimensionSize, Tensor
 
 
@@ -33,20 +34,30 @@ class _Check:
         self.dtype = value.dtype
         self.numpy = dtypes.to_numpy(value.dtype)
         self.shape = value.shape if shapes.is_static(value.shape) else None
-        names = [next(iter(shapes.symbols(s)), None) for s in value.shape]
-        self.symbols = [(i, name) for i, name in enumerate(names) if name]
+        self.symbols = [
+            (dim, name)
+            for dim, size in enumerate(value.shape)
+            for name, symbol in shapes.symbols(size).items()
+            if size == shapes.symbol(*symbol)  # inputs of parts of graphs may have other sizes
+        ]
 
 
 class Inputs:
     """The inputs of an Executable; checks the leaves of a call."""
 
     def __init__(
-        self, leaves: Sequence[InputLeaf], graph: Graph, place: device, keeps_parts: bool = False
+        self,
+        leaves: Sequence[InputLeaf],
+        graph: Graph,
+        place: device,
+        watch: Watch,
+        keeps_parts: bool = False,
     ) -> None:
         self.leaves = list(leaves)
         self.device = place
         self._keeps_parts = keeps_parts  # whether the program takes elements that are divided
         self._graph = graph
+        self._watch = watch
         self._checks = [_Check(leaf, value) for leaf, value in zip(leaves, graph.inputs)]
         self._dynamic = bool(graph.symbols) or bool(graph.conditions)
 
@@ -77,7 +88,7 @@ class Inputs:
             is_spread = self._keeps_parts and type(leaf._value.data) is Spread
             array = leaf._value.data if is_spread else leaf._elements()
         elif isinstance(check.info, DimensionInputInfo) and shapes.as_size(leaf) is not None:
-            array = np.array(leaf, np.int32)
+            array = self._number(check, leaf)
         elif is_tensor_like(leaf) and not isinstance(leaf, (bool, int, float, list, tuple)):
             array, place = from_array(leaf)
             if place is not None and place != self.device:
@@ -96,6 +107,14 @@ class Inputs:
         if not isinstance(array, np.ndarray) or array.flags.c_contiguous:
             return array
         return np.ascontiguousarray(array)
+
+    def _number(self, check: _Check, leaf: Any) -> Any:
+        """Return the buffer of a size."""
+        size: Any = shapes.as_size(leaf)
+        array = np.array(max(min(size, shapes.LARGEST), -shapes.LARGEST), np.int32)
+        if int(array) != size:
+            raise _wrong_size(check, array, errors.brief(size), "a size that fits int32")
+        return array
 
     def _elsewhere(self, check: _Check, place: device) -> errors.TripyDeviceError:
         return errors.error(
@@ -146,12 +165,14 @@ class Inputs:
                         fix=f"pass inputs whose {name} agrees, or compile with two names",
                         argument=structure.keys_of(check.path),
                     )
-        if not self._graph.conditions:
+        if not self._graph.conditions and not self._watch:
             return
         values = bind(self._graph.symbols, [a.shape for a in buffers], buffers)
         for condition in self._graph.conditions:
             if not condition.holds(values):
                 raise _broken_condition(condition, values)
+        if self._watch:
+            self._watch.check(values)
 
 
 _EXPECTED = {

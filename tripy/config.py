@@ -18,6 +18,8 @@ logger = logging.getLogger("tripy")
 
 _UNITS = {"": 1, "b": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
 
+_LEAST_MEMORY = 1 << 24  # results that are certainly smaller are not compared with the limit
+
 
 class Setting(NamedTuple):
     """One setting: its default, how text is read and which values it takes."""
@@ -41,6 +43,10 @@ def _parse_optional_int(text: str) -> int | None:
     return None if text.strip().lower() == "none" else int(text)
 
 
+def _parse_optional_text(text: str) -> str | None:
+    return None if text.strip().lower() == "none" else text
+
+
 def _bytes(value: Any) -> int:
     if isinstance(value, str):
         match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmg]?i?)b?\s*", value.lower())
@@ -61,6 +67,13 @@ def _integer(minimum: int, optional: bool = False) -> Callable[[Any], Any]:
         return int(value)
 
     return check
+
+
+def _memory(value: Any) -> int | None:
+    size = None if value is None else _bytes(value)
+    if size is not None and size < _LEAST_MEMORY:
+        raise ValueError(value)
+    return size
 
 
 def _boolean(value: Any) -> bool:
@@ -119,7 +132,14 @@ _SETTINGS = {
     "eager_threshold": Setting(
         100_000_000, _parse_optional_int, _integer(0, optional=True), "an integer >= 0 or None"
     ),
+    "memory_limit": Setting(
+        None,
+        _parse_optional_text,
+        _memory,
+        'bytes: an integer >= 2^24 or text such as "8GiB", or None',
+    ),
     "shapes_kept": Setting(64, int, _integer(1), "an integer >= 1"),
+    "check": Setting(False, _parse_bool, _boolean, "True or False"),
     "default_device": Setting(None, str, _device, "a tp.device, its string form, or None"),
 }
 
@@ -135,7 +155,12 @@ class Config:
 
     ``num_threads`` and ``shapes_kept`` are taken when a program is compiled or loaded. The latter
     is how many sets of run-time sizes a program with dynamic shapes keeps prepared: fewer take
-    less memory, and sizes that come again after that many others take longer.
+    less memory, and sizes that come again after that many others take longer. ``check`` is what
+    :func:`tripy.compile` does where its own ``check`` is left out.
+
+    ``memory_limit`` is how many bytes one value may take; None is the machine's memory, or the part
+    of it that the process may have. A larger one is TripyMemoryError before anything is allocated.
+    Programs take the limit when they are compiled or loaded.
 
     Raises:
         TripyAttributeError: for an unknown setting.
@@ -158,7 +183,9 @@ class Config:
         print_edgeitems: int
         num_threads: int | None
         eager_threshold: int | None
+        memory_limit: int | None
         shapes_kept: int
+        check: bool
         default_device: Any
 
     def __init__(self) -> None:

@@ -96,6 +96,22 @@ def from_numpy(kind: np.dtype[Any]) -> dtype | None:
     return found if found is not None else _FROM_NUMPY.get(kind.newbyteorder("="))
 
 
+def any_numpy(kind: Any) -> np.dtype[Any]:
+    """Return the NumPy type that a user means; TripyTypeError where NumPy knows none."""
+    try:
+        result: np.dtype[Any] = np.dtype(kind)
+    except Exception as problem:
+        raise errors.error(
+            errors.TripyTypeError,
+            "NumPy has no such data type.",
+            received=errors.describe(kind),
+            expected="a type of NumPy",
+            fix="write, for example, numpy.float32",
+            argument="dtype",
+        ) from problem
+    return result
+
+
 def integer_range(kind: dtype) -> tuple[int, int]:
     """Return the smallest and largest value of an integer dtype."""
     info: Any = ml_dtypes.iinfo(_NUMPY[kind])
@@ -105,7 +121,7 @@ def integer_range(kind: dtype) -> tuple[int, int]:
 def _numpy_name(value: Any) -> str:
     try:
         return str(np.dtype(value).name)
-    except TypeError:
+    except Exception:  # NumPy takes texts apart, and tells in many ways that they are no dtype
         return ""
 
 

@@ -20,13 +20,13 @@ from tripy.source import (
     argument_text,
     arguments_of,
     path_of,
-    show_source,
     user_call,
 )
 from tripy.source import Source as Source
 from tripy.source import capture as capture
 from tripy.source import location as location
 from tripy.source import place_of as place_of
+from tripy.source import show_source as show_source
 
 
 class TripyException(Exception):
@@ -134,19 +134,25 @@ _LONGEST = 60
 
 def brief(value: Any, depth: int = 6) -> str:
     """Return a value on one short line; elements of tensors are never computed."""
+    try:
+        text = _brief(value, depth)
+    except Exception:  # the user's own object, whose attributes are not what they seem
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+
+
+def _brief(value: Any, depth: int) -> str:
     if _is_array(value):
         return f"{type(value).__name__} of shape {_sizes(value.shape)}, {value.dtype}"
     members = _members(value, depth)
     if members is not None:
         left, right = _BRACKETS.get(type(value), ("{", "}"))
         comma = "," if isinstance(value, tuple) and len(value) == 1 else ""
-        text = left + ", ".join(members) + comma + right
-    else:
-        try:
-            text = " ".join(repr(value).split())
-        except Exception:  # the user's own __repr__, or an int of too many digits
-            text = "<?>"
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+        return left + ", ".join(members) + comma + right
+    try:
+        return " ".join(repr(value).split())
+    except Exception:  # the user's own __repr__, or an int of too many digits
+        return "<?>"
 
 
 _BRACKETS: dict[type, tuple[str, str]] = {list: ("[", "]"), tuple: ("(", ")")}
@@ -165,9 +171,18 @@ def _members(value: Any, depth: int) -> list[str] | None:
 
 
 def _is_array(value: Any) -> bool:
-    if isinstance(value, type) or not (hasattr(value, "shape") and hasattr(value, "dtype")):
+    if isinstance(value, type) or not isinstance(getattr(value, "shape", None), tuple):
+        return False
+    if not hasattr(value, "dtype"):
         return False
     return type(value).__module__ != "numpy" or hasattr(value, "ctypes")  # no NumPy scalar
+
+
+def _shows_as_array(value: Any) -> bool:
+    try:
+        return _is_array(value)
+    except Exception:  # the user's own object
+        return False
 
 
 def _sizes(shape: Any) -> str:
@@ -177,7 +192,7 @@ def _sizes(shape: Any) -> str:
 
 def describe(value: object) -> str:
     """Return a value and its type for the slot "received"."""
-    if value is None or _is_array(value):
+    if value is None or _shows_as_array(value):
         return brief(value)
     if type(value) is type:
         module = "" if value.__module__ == "builtins" else f"{value.__module__}."
@@ -201,7 +216,9 @@ def did_you_mean(name: object, known: Iterable[object]) -> str | None:
     """Return a hint at names that are close to a wrong one, or None."""
     import difflib  # only needed here, and not cheap to import
 
-    close = difflib.get_close_matches(str(name), [str(k) for k in known], 2)
+    close = difflib.get_close_matches(
+        name if isinstance(name, str) else brief(name), [str(k) for k in known], 2
+    )
     return "did you mean " + " or ".join(map(repr, close)) + "?" if close else None
 
 

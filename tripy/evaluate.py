@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
 import weakref
 from collections import OrderedDict
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tripy import dtypes, errors
+from tripy import dtypes, errors, memory
 from tripy.config import config
 from tripy.devices import CPU, device
 from tripy.engines import base
@@ -22,6 +23,7 @@ from tripy.tensor import HOOKS
 _ENGINES = {"cpu": "openvino", "gpu": "xla"}  # kind of device -> what compiles big work
 _MAX_PROGRAMS = 128
 _MAX_CONSTANT_BYTES = 4 * 2**30
+_SMALL = 1 << 20  # operations that no result takes beyond memory: each gives at most one element
 
 
 class _Program:
@@ -57,7 +59,11 @@ def evaluate(values: Sequence[Value]) -> None:
             gather((value,))
     if not pending:
         return
-    if _is_big(pending):
+    threshold = math.inf if config.eager_threshold is None else config.eager_threshold
+    work = _work(pending, threshold)
+    if work >= _SMALL and order[-1].device.kind == "cpu":
+        memory.check(pending)
+    if work >= threshold:
         _run_compiled(values, order)
     else:
         del pending
@@ -73,18 +79,18 @@ def _evaluate_weight(value: Value) -> None:
         value.parameter = True
 
 
-def _is_big(values: Sequence[Value]) -> bool:
-    """Whether the estimated work reaches the threshold (adding up stops there)."""
-    threshold = config.eager_threshold
-    if threshold is None:
-        return False
+def _work(values: Sequence[Value], enough: float) -> float:
+    """Return the estimated work (adding up stops at ``enough``)."""
     work = 0.0
-    for value in values:
-        if value.node is not None:
-            work += value.node.primitive.work(value.node)
-            if work >= threshold:
-                return True
-    return work >= threshold
+    try:
+        for value in values:
+            if value.node is not None:
+                work += value.node.primitive.work(value.node)
+                if work >= enough:
+                    break
+    except OverflowError:  # more than a float can tell
+        return math.inf
+    return work
 
 
 @functools.cache  # an import in every evaluation would take as long as an operation

@@ -15,13 +15,14 @@ from tripy.devices import device
 from tripy.engines.base import Options, Program, put
 from tripy.graph import Graph, Value, shape_text
 from tripy.inputs import DimensionInputInfo, InputInfo, info_of, value_text
+from tripy.memory import Watch
 from tripy.profile import ProfileReport, check_repeat, profiled
 from tripy.progress import CompileReport
 from tripy.signature import InstanceSignature, public
 from tripy.streams import Stream, check_stream, default_stream
 from tripy.structure import Slot
 from tripy.tensor import DimensionSize, Tensor, wrap
-from tripy.verify import Report, compare, tolerances
+from tripy.verify import Report
 from tripy.views import GraphView, html_table
 
 
@@ -119,7 +120,8 @@ class Executable:
         self._stream: Stream | None = None
         self._streams: tuple[int, Program] | None = None  # of ``map``
         self.engine = engine
-        self._inputs = Inputs(leaves, graph, options.device, options.layout is not None)
+        watch = Watch(plan.graph, engine, options.device)
+        self._inputs = Inputs(leaves, graph, options.device, watch, options.layout is not None)
         self._names = list(parameters.templates)
         in_order = [t.index for t in parameters.templates.values() if isinstance(t, Slot)]
         self._is_flat = parameters.is_flat and in_order == list(range(len(leaves)))
@@ -247,36 +249,45 @@ class Executable:
         template = self._template
         return tensors[0] if type(template) is Slot else structure.rebuild(template, tensors)
 
-    def verify(self, *inputs: Any, rtol: float | None = None, atol: float | None = None) -> Report:
+    @public("Executable.verify")
+    def verify(
+        self,
+        *inputs: Any,
+        rtol: float | None = None,
+        atol: float | None = None,
+        locate: bool = False,
+    ) -> Report:
         """Run the same graph on the reference engine too, and compare.
+
+        Elements that are outside are given more room by what their graph amplifies: the reference
+        engine runs up to three times more, each result moved by the roundings that engines are
+        free in (a step of the grid where something is quantized), and an element may differ by
+        one and a half times what it moves then. With ``rtol`` or ``atol`` there is no such room.
 
         Args:
             inputs: as in a call, by position.
             rtol: relative tolerance; None takes that of the dtype and precision.
             atol: absolute tolerance; None takes that of the dtype and precision.
+            locate: whether to look for the first operation that differs, by building parts of
+                the graph: one for each of up to 64 operations, fewer than that for longer graphs.
 
         Returns:
-            A report whose truth value is ``ok``, with one row per result. A difference is
-            reported, not raised.
+            A report whose truth value is ``ok``, with one row per result, what the engine raised
+            (``failure``), and the operation (``location``). A difference is reported, not raised.
 
         Raises:
             TripyTypeError, TripyShapeError: for wrong inputs, as in a call.
+            TripyTypeError: for tolerances that are no numbers, or a ``locate`` that is no bool.
+            TripyUnsupportedError: for ``locate`` on a mesh.
 
         Example:
             >>> exe = tp.compile(tp.exp, args=[tp.InputInfo((3,), tp.float32)])
-            >>> exe.verify(np.array([0.5, 1.0, 2.0], np.float32)).ok
+            >>> exe.verify(np.array([0.5, 1.0, 2.0], np.float32), locate=True).ok
             True
         """
-        from tripy.engines.reference import ReferenceProgram
+        from tripy.locate import verified
 
-        buffers = self._buffers(inputs, {})
-        results = self._run(self._program, buffers)
-        expected = self._run(ReferenceProgram(self._plan.graph), list(map(np.asarray, buffers)))
-        rows = []
-        for path, value, x, y in zip(self._paths, self._graph.outputs, results, expected):
-            limits = tolerances(value, self.precision, rtol, atol)
-            rows.append(compare(path, np.asarray(x), np.asarray(y), limits))
-        return Report(rows)
+        return verified(self, self._buffers(inputs, {}), rtol, atol, locate)
 
     @public("Executable.map")
     def map(
@@ -378,6 +389,15 @@ class Executable:
         from tripy import saved
 
         return saved.from_bytes, (saved.to_bytes(self),)
+
+    def __copy__(self) -> Executable:
+        """Return an executable with a stream of its own; what never changes is shared."""
+        made = object.__new__(type(self))
+        made.__dict__.update(self.__dict__)
+        return made
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Executable:
+        return self.__copy__()
 
     def profile(self, *inputs: Any, repeat: int = 10) -> ProfileReport:
         """Measure how long each operation of a call takes.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -31,7 +33,7 @@ def is_tensor_like(value: Any) -> bool:
 def _has_buffer(value: Any) -> bool:
     try:
         memoryview(value)
-    except TypeError:
+    except Exception:  # TypeError, or what the user's own object raises
         return False
     return True
 
@@ -76,7 +78,7 @@ def stored(value: Value) -> Any:
 
 def is_size(value: Any) -> bool:
     """Whether a value is a DimensionSize of known size."""
-    return isinstance(getattr(value, "_size", None), int)
+    return hasattr(type(value), "_size") and isinstance(value._size, int)
 
 
 def _flatten(data: Any) -> tuple[tuple[int, ...], list[Any]]:
@@ -186,10 +188,11 @@ def numbers_to_array(leaves: list[Any], widest: type, kind: dtype) -> Any:
     if widest is bool:
         return np.array(leaves, np.bool_).astype(dtypes.to_numpy(kind))
     with np.errstate(over="ignore"):
-        return HOOKS["cast_array"](np.array([_to_float(leaf) for leaf in leaves]), kind)
+        return HOOKS["cast_array"](np.array([to_float(leaf) for leaf in leaves]), kind)
 
 
-def _to_float(number: Any) -> float:
+def to_float(number: Any) -> float:
+    """Return a number as a float, infinite where none is as large."""
     try:
         return float(number)
     except OverflowError:
@@ -273,11 +276,11 @@ def _export(data: Any) -> Any:
     try:
         if hasattr(data, "__dlpack__"):
             return np.from_dlpack(data)
-    except (BufferError, RuntimeError, TypeError, ValueError):
+    except Exception:
         pass  # some arrays are only exported by the older protocol
     try:
         return np.asarray(data if hasattr(data, "__array__") else memoryview(data))
-    except (RuntimeError, TypeError, ValueError) as problem:
+    except Exception as problem:  # of a library, or of the user's own class
         raise _not_a_number(data) from problem
 
 
@@ -325,8 +328,15 @@ def suggest_tensors(value: Any) -> str:
     return "pass a list of tensors; wrap arrays and numbers in tp.Tensor(…)"
 
 
-def to_dlpack(array: Any, kind: dtype, options: dict[str, Any]) -> Any:
-    """Export an array through DLPack."""
+# Packages of DLPack consumers that write to memory which is flagged as read-only, and of those
+# whose arrays are immutable too, so that no flag is needed.
+_CARELESS, _IMMUTABLE = ("torch",), ("jax",)
+
+
+def to_dlpack(
+    array: Any, kind: dtype, stream: Any, version: Any, place: Any, copy: bool | None
+) -> Any:
+    """Export an array through DLPack, as a copy where the consumer could change it."""
     if kind in dtypes.PACKED:
         raise errors.error(
             errors.TripyTypeError,
@@ -336,13 +346,54 @@ def to_dlpack(array: Any, kind: dtype, options: dict[str, Any]) -> Any:
             fix="use tensor.numpy(), or tp.cast(tensor, tp.float32) first",
             argument="self",
         )
+    is_versioned = version is not None and version >= (1, 0)  # others know no read-only flag
+    if not copy and not _is_safe(array, is_versioned):
+        if copy is False:
+            raise _copy_needed()
+        copy = True
+    options = {"stream": stream, "dl_device": place}
+    if is_versioned:
+        options["max_version"] = version
     if not isinstance(array, np.ndarray):
-        return array.__dlpack__(**options)
-    if not array.flags.writeable and "max_version" not in options:
-        array = array.copy()  # older consumers cannot be told to leave the memory as it is
+        return (HOOKS["duplicate"](array) if copy else array).__dlpack__(**options)
+    array = array.copy() if copy else read_only(array) if is_versioned else array
     if kind is dtypes.bfloat16:
         return _as_bfloat16(array.view(np.int16).__dlpack__(**options))
     return array.__dlpack__(**options)
+
+
+def read_only(array: Any) -> Any:
+    """Return a view that nobody can write to."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def _is_safe(array: Any, is_versioned: bool) -> bool:
+    """Whether the consumer that asks a Tensor for its memory leaves it as it is."""
+    callers = list(itertools.islice(_packages(sys._getframe(3)), 4))  # with those of wrappers
+    if callers[:1] and callers[0] in _IMMUTABLE:
+        return not isinstance(array, np.ndarray) or bool(array.flags.writeable)
+    is_careless = any(package in callers for package in _CARELESS)
+    return isinstance(array, np.ndarray) and is_versioned and not is_careless
+
+
+def _packages(frame: FrameType | None) -> Iterator[str]:
+    """Yield the package of every calling frame, from the innermost on."""
+    while frame is not None:
+        yield str(frame.f_globals.get("__name__")).partition(".")[0]
+        frame = frame.f_back
+
+
+def _copy_needed() -> errors.TripyValueError:
+    return errors.error(
+        errors.TripyValueError,
+        "this consumer could change an immutable tensor, so it needs a copy.",
+        received="copy=False",
+        expected="copy=None, or a consumer that keeps read-only memory as it is, such as NumPy",
+        fix="leave out copy, or share the memory with torch.from_numpy(tensor.numpy())",
+        argument="self",
+    )
 
 
 def _as_bfloat16(capsule: Any) -> Any:

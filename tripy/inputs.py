@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tripy import dtypes, errors, shapes
+from tripy.counting import too_wide
 from tripy.graph import Value, shape_text
 from tripy.shapes import as_size
 from tripy.signature import public
@@ -45,6 +46,9 @@ def _checked_bounds(
                 argument=argument,
                 culprit=value,
             )
+    for size in sizes:
+        if isinstance(size, int) and size > shapes.LARGEST_64:
+            raise too_wide(size)
     if len(sizes) != 3 or not 0 <= sizes[0] <= sizes[1] <= sizes[2]:  # type: ignore[operator]
         raise errors.error(
             errors.TripyValueError,
@@ -179,6 +183,8 @@ def _dim_bounds(dim: Any, index: int) -> tuple[int, int, int]:
             fix="write (min, opt, max), such as (1, 8, 64), for a size that varies",
             argument=("shape", index),
         )
+    if size > shapes.LARGEST_64:
+        raise too_wide(size)
     return size, size, size
 
 

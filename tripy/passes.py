@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tripy import dtypes, shapes
-from tripy.config import logger
+from tripy.config import config, logger
 from tripy.errors import Source
 from tripy.graph import Graph, Node, Value, gather, renewed, replaced, rewritten, volume
 from tripy.ops.registry import PRIMITIVES
@@ -27,13 +27,24 @@ def _is_small(value: Value) -> bool:
     )
 
 
-def _is_folded(node: Node, value: Value, elsewhere: set[int]) -> bool:
+def _is_folded(node: Node, value: Value, elsewhere: set[int], scaling: set[int]) -> bool:
     """Quantized weights shrink; engines make integer kernels of products with them."""
-    if node.primitive.name == "quantize":
+    if node.primitive.name == "quantize" or id(value) in scaling:
         return True
     if node.primitive.name == "dequantize":
         return node.inputs[0].dtype is not dtypes.int8 or id(value) in elsewhere
     return _is_small(value)
+
+
+def _used_by_scaling(graph: Graph) -> set[int]:
+    """Values that quantization is made of; an engine would round them in another order."""
+    found: set[int] = set()
+    for value in reversed(graph.operations):
+        node = value.node
+        if node is not None:
+            scales = node.primitive.name in ("quantize", "dequantize")
+            found.update(id(i) for i in node.inputs if scales or id(value) in found)
+    return found
 
 
 def _used_as_floats(graph: Graph) -> set[int]:
@@ -63,16 +74,17 @@ def fold_constants(graph: Graph) -> Graph:
 
     fixed: set[int] = set()
     wanted: list[Value] = []
-    elsewhere = _used_as_floats(graph)
+    elsewhere, scaling = _used_as_floats(graph), _used_by_scaling(graph)
     for value in graph.operations:
         node = value.node
-        if node is None or value.traced or not _is_folded(node, value, elsewhere):
+        if node is None or value.traced or not _is_folded(node, value, elsewhere, scaling):
             continue
         if all(i.is_leaf or id(i) in fixed for i in node.inputs):
             fixed.add(id(value))
             wanted.append(value)
     if wanted:
-        evaluate(wanted)
+        with config.override(eager_threshold=None):  # a compiled quantization may be a step off
+            evaluate(wanted)
         graph.collect()
     return graph
 

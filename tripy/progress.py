@@ -30,7 +30,8 @@ class CompileStage(NamedTuple):
 
     Attributes:
         name: ``trace`` (the function is called), ``passes`` (weights are loaded and constants
-            folded) or ``build`` (an engine is chosen and builds the program).
+            folded), ``build`` (an engine is chosen and builds the program) or ``check`` (it is
+            compared with the reference engine, where that was asked for).
         seconds: how long it took.
     """
 

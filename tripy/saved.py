@@ -9,9 +9,12 @@ import io
 import json
 import logging
 import struct
+import sys
 import zipfile
 import zlib
 from collections.abc import Mapping
+from threading import get_ident
+from types import FrameType
 from typing import Any, NamedTuple
 
 from tripy import distributed, dtypes, errors, sharding
@@ -188,8 +191,56 @@ def summary(path: FilePath) -> Summary:
 
 
 def from_bytes(data: bytes) -> Executable:
-    """Return the executable of ``to_bytes``."""
-    return _decoded(data, "<bytes>", None, None)
+    """Return the executable of ``to_bytes``; in multiprocessing, errors wait for its use."""
+    try:
+        return _of_bytes(data)
+    except Exception:
+        if not _is_received(sys._getframe(1)):
+            raise
+    return _Received(data)
+
+
+def _of_bytes(data: bytes) -> Executable:
+    name = "<bytes>"
+    return files.checked(name, lambda: _decoded(data, name, None, None), _EXPECTED, _FIX)
+
+
+def _is_received(frame: FrameType | None) -> bool:
+    """Whether a package for processes unpickles: after an error, its pools wait for ever."""
+    while frame is not None and frame.f_globals.get("__name__") == "pickle":
+        frame = frame.f_back
+    name = "" if frame is None else str(frame.f_globals.get("__name__"))
+    return name.partition(".")[0] in ("multiprocessing", "multiprocess", "billiard")
+
+
+class _Received(Executable):
+    """An executable that could not be loaded yet; it is when it is used, or says why not."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def __getattr__(self, name: str) -> Any:
+        is_own = name == "engine" or (name.startswith("_") and not name.startswith("__"))
+        if not is_own or self.__dict__.get("_loader") == get_ident():  # an error describes it
+            return object.__getattribute__(self, name)  # which says that it is missing
+        self._loader = get_ident()
+        try:
+            loaded = _of_bytes(self._data)
+        finally:
+            self.__dict__.pop("_loader", None)
+        self.__class__, self.__dict__ = Executable, loaded.__dict__  # type: ignore[assignment]
+        return getattr(self, name)
+
+    def _call_parameters_(self) -> tuple[str, ...]:
+        return ()
+
+    def __repr__(self) -> str:
+        return "<Executable that is loaded when it is used>"
+
+    __str__ = __repr__
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return from_bytes, (self._data,)
 
 
 # What reading a record raises that says something else than the format.
@@ -277,7 +328,7 @@ class _File:
     def summary(self, content: _Content) -> Summary:
         """Check the rest of the file, and return what it says."""
         for name in self.manifest["members"]:
-            if name not in (_GRAPH, _WEIGHTS):  # those were checked with the content
+            if name not in (_GRAPH, _WEIGHTS, _PROGRAM):  # those are checked with the others
                 self._member(name)
         options = base.options_now(content.device, content.precision, content.level)
         options = options._replace(layout=content.mesh)
@@ -299,9 +350,9 @@ class _File:
         return _checked(self.archive, name, self.manifest["members"][name])
 
     def _program(self, engine: base.Engine, graph: Graph, options: base.Options) -> Any:
-        blob = self._blob(engine, options)
-        if blob is not None:
-            return engine.restore(graph, options, blob)
+        program = self._restored(engine, graph, options)
+        if program is not None:
+            return program
         refusals = engine.refusals(graph)
         if refusals:
             raise errors.error(
@@ -314,14 +365,20 @@ class _File:
             )
         return engine.build(graph, options)
 
-    def _blob(self, engine: base.Engine, options: base.Options) -> memoryview | None:
-        """Return the engine's program where it fits, and say why where it does not."""
+    def _restored(
+        self, engine: base.Engine, graph: Graph, options: base.Options
+    ) -> base.Program | None:
+        """Return the saved program where it fits and is whole, and say why where it is not."""
         fingerprint = engine.fingerprint(options)
         if engine.name != self.manifest["engine"] or not fingerprint:
             return None
         reason = self._misfit(fingerprint)
-        if not reason:
-            return self._member(_PROGRAM)
+        try:
+            if not reason:
+                return engine.restore(graph, options, self.archive.member(_PROGRAM))
+        except errors.TripyRuntimeError as problem:
+            said = str(problem.__cause__ or str(problem).partition("\n")[0])
+            reason = f"the engine refuses it: {' '.join(said.split())}"
         _logger.warning("the program of %s is built again, because %s", self.path, reason)
         return None
 
@@ -330,7 +387,13 @@ class _File:
         if _PROGRAM not in self.manifest["members"]:
             return "the file holds none"
         saved = self.manifest.get("fingerprint")
-        return "" if saved == fingerprint else f"the saved one is for {saved}"
+        if saved != fingerprint:
+            return f"the saved one is for {saved}"
+        try:
+            self._member(_PROGRAM)
+        except files.BadFile as problem:
+            return str(problem)
+        return ""
 
 
 def _assembled(

@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import functools
 import math
+import operator
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from typing import Any, NamedTuple, Union
 
 from tripy import errors
+from tripy.counting import FUNCTIONS, HEAVIEST, NESTING, Bound, too_long, too_wide
+from tripy.counting import LARGEST as LARGEST
+from tripy.counting import LARGEST_64 as LARGEST_64
 
-LARGEST = 2**31 - 1
 MAX_RANK = 64  # of NumPy
 
 
@@ -57,12 +60,16 @@ def _inner(size: Size) -> str:
 class Dim:
     """A size that is not a plain int: a canonical sum of integer multiples of atom products."""
 
-    __slots__ = ("_hash", "terms")
+    __slots__ = ("_hash", "_text", "terms", "weight")
     terms: tuple[tuple[Monomial, int], ...]
 
     def __init__(self, terms: tuple[tuple[Monomial, int], ...]) -> None:
         self.terms = terms
+        self.weight = sum([_weight(atom) for monomial, _ in terms for atom in monomial])
+        if self.weight > HEAVIEST:
+            raise too_long(self.weight)
         self._hash = hash(terms)
+        self._text = ""  # made when it is first asked for: sizes are ordered by their texts
 
     def __hash__(self) -> int:
         return self._hash
@@ -85,6 +92,8 @@ class Dim:
         return -self + other
 
     def __mul__(self, other: Size) -> Size:
+        if isinstance(other, Dim):
+            _check_product(self, other)
         products = ((m + n, c * d) for m, c in self.terms for n, d in _terms(other))
         return _polynomial(products)
 
@@ -103,6 +112,10 @@ class Dim:
         return mod(other, self)
 
     def __str__(self) -> str:
+        self._text = self._text or self._written()
+        return self._text
+
+    def _written(self) -> str:
         text = ""
         for monomial, coefficient in self.terms:
             factors = [str(atom) for atom in monomial]
@@ -132,12 +145,30 @@ def _order(item: tuple[Monomial, int]) -> tuple[int, str]:
     return (-len(item[0]), " ".join(map(str, item[0])))
 
 
+def _weight(atom: Atom) -> int:
+    """Return how many atoms there are in one, and more for functions."""
+    if isinstance(atom, Symbol):
+        return 1
+    sides = (side.weight for side in (atom.left, atom.right) if isinstance(side, Dim))
+    return NESTING + sum(sides)
+
+
+def _check_product(a: Dim, b: Dim) -> None:
+    """Raise TripyValueError for a product that would take long to write out."""
+    weight = a.weight * len(b.terms) + b.weight * len(a.terms)
+    if weight > 16 * HEAVIEST:  # equal terms merge
+        raise too_long(weight)
+
+
 def _polynomial(terms: Iterable[tuple[Monomial, int]]) -> Size:
     total: dict[Monomial, int] = {}
     for monomial, coefficient in terms:
         key = tuple(sorted(monomial, key=str)) if len(monomial) > 1 else monomial
         total[key] = total.get(key, 0) + coefficient
     kept = sorted(((m, c) for m, c in total.items() if c), key=_order)
+    for _, coefficient in kept:
+        if abs(coefficient) > LARGEST_64:
+            raise too_wide(coefficient)
     if not kept:
         return 0
     if len(kept) == 1 and not kept[0][0]:
@@ -153,7 +184,7 @@ def symbol(name: str, minimum: int, optimum: int, maximum: int) -> Size:
 
 
 def _function(name: str, left: Size, right: Size) -> Size:
-    low, high = _FUNCTIONS[name].bounds(bounds(left), bounds(right))
+    low, high = FUNCTIONS[name].bounds(bounds(left), bounds(right))
     return low if low == high else Dim((((Function(name, left, right),), 1),))
 
 
@@ -243,65 +274,12 @@ def product(sizes: Iterable[Size]) -> Size:
 
 # --- bounds and values -----------------------------------------------------------------------
 
-Bound = tuple[int, int]
-
-
-def _corner_bounds(operation: Callable[[int, int], int]) -> Callable[[Bound, Bound], Bound]:
-    def rule(a: Bound, b: Bound) -> Bound:
-        corners = [operation(x, y) for x in a for y in b if y or operation is not _floordiv]
-        return (min(corners), max(corners)) if corners else (0, 0)
-
-    return rule
-
-
-def _floordiv(a: int, b: int) -> int:
-    return a // b if b else 0
-
-
-def _mod_bounds(a: Bound, b: Bound) -> Bound:
-    if b[0] <= 0:
-        return -LARGEST, LARGEST
-    return (a[0], a[1]) if 0 <= a[0] and a[1] < b[0] else (0, b[1] - 1)
-
-
-def _floordiv_bounds(a: Bound, b: Bound) -> Bound:
-    if b[0] <= 0 <= b[1]:  # the smallest divisor in size is then 1
-        b = (1, max(1, b[1])) if b[0] == 0 else (-1, 1)
-    return _corner_bounds(_floordiv)(a, b)
-
-
-def _broadcast(a: int, b: int) -> int:
-    return b if a == 1 else a
-
-
-def _broadcast_bounds(a: Bound, b: Bound) -> Bound:
-    return min(a[0], b[0]), max(a[1], b[1])
-
-
-def _wrap_bounds(a: Bound, b: Bound) -> Bound:
-    return min(max(a[0], 0), a[0] + b[0]), max(a[1], b[1] - 1)
-
-
-class _Rule(NamedTuple):
-    value: Callable[[int, int], int]
-    bounds: Callable[[Bound, Bound], Bound]
-
-
-_FUNCTIONS = {
-    "floordiv": _Rule(_floordiv, _floordiv_bounds),
-    "mod": _Rule(lambda a, b: a % b if b else 0, _mod_bounds),
-    "min": _Rule(min, _corner_bounds(min)),
-    "max": _Rule(max, _corner_bounds(max)),
-    "wrap": _Rule(lambda a, b: a + b if a < 0 else a, _wrap_bounds),
-    "broadcast": _Rule(_broadcast, _broadcast_bounds),
-}
-
 
 @functools.lru_cache(maxsize=4096)
 def _atom_bounds(atom: Atom) -> Bound:
     if isinstance(atom, Symbol):
         return atom.minimum, atom.maximum
-    return _FUNCTIONS[atom.name].bounds(bounds(atom.left), bounds(atom.right))
+    return FUNCTIONS[atom.name].bounds(bounds(atom.left), bounds(atom.right))
 
 
 def bounds(size: Size) -> Bound:
@@ -322,7 +300,7 @@ def _atom_value(atom: Atom, values: Mapping[str, int]) -> int:
     if isinstance(atom, Symbol):
         return values[atom.name]
     left, right = evaluate(atom.left, values), evaluate(atom.right, values)
-    return _FUNCTIONS[atom.name].value(left, right)
+    return FUNCTIONS[atom.name].value(left, right)
 
 
 def evaluate(size: Size, values: Mapping[str, int]) -> int:
@@ -371,14 +349,20 @@ def substitute(value: Any, values: Mapping[str, int]) -> Any:
 # --- what is known about sizes ---------------------------------------------------------------
 
 
+def _difference(a: Size, b: Size) -> Size | None:
+    """Return ``a - b``; None where that is too long to say anything about."""
+    weight = sum(side.weight for side in (a, b) if isinstance(side, Dim))
+    return None if weight > HEAVIEST else a - b
+
+
 def known_equal(a: Size, b: Size) -> bool | None:
     """Return whether two sizes are equal; None when that depends on the call."""
     if isinstance(a, int) and isinstance(b, int):
         return a == b
-    difference = a - b
+    difference = _difference(a, b)
     if isinstance(difference, int):
         return difference == 0
-    low, high = bounds(difference)
+    low, high = (-1, 1) if difference is None else bounds(difference)
     (a_low, a_high), (b_low, b_high) = bounds(a), bounds(b)
     if low > 0 or high < 0 or a_low > b_high or a_high < b_low:
         return False
@@ -387,7 +371,8 @@ def known_equal(a: Size, b: Size) -> bool | None:
 
 def known_less_equal(a: Size, b: Size) -> bool | None:
     """Return whether ``a <= b``; None when that depends on the call."""
-    low, high = bounds(b - a)
+    difference = _difference(b, a)
+    low, high = (-1, 1) if difference is None else bounds(difference)
     (a_low, a_high), (b_low, b_high) = bounds(a), bounds(b)
     if low >= 0 or a_high <= b_low:
         return True
@@ -490,11 +475,19 @@ def as_size(value: Any) -> Size | None:
         return value  # type: ignore[no-any-return]
     if hasattr(kind, "_value"):
         return value._size if hasattr(kind, "_size") else None
-    if isinstance(value, bool) or not hasattr(value, "__index__") or hasattr(value, "dtype"):
+    if isinstance(value, bool) or not hasattr(kind, "__index__") or hasattr(value, "dtype"):
         return int(value) if _is_numpy_integer(value) else None
-    return int(value.__index__())
+    return index_of(value)
+
+
+def index_of(value: Any) -> int | None:
+    """Return what ``__index__`` says; None where it says nothing that counts."""
+    try:
+        return operator.index(value)
+    except Exception:  # the user's own object
+        return None
 
 
 def _is_numpy_integer(value: Any) -> bool:
     kind = getattr(getattr(value, "dtype", None), "kind", "")
-    return kind in ("i", "u") and getattr(value, "ndim", 1) == 0 and hasattr(value, "__index__")
+    return kind in ("i", "u") and getattr(value, "ndim", 1) == 0 and index_of(value) is not None

@@ -17,7 +17,7 @@ from tripy.config import config
 from tripy.devices import device
 from tripy.dtypes import ALL, BOOL, BY_NAME, QUANTIZED, dtype, suggestion
 from tripy.errors import Api
-from tripy.shapes import as_size
+from tripy.shapes import as_size, index_of
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
@@ -31,12 +31,18 @@ class Kind(NamedTuple):
     fix: Callable[[Any], str | None] = lambda value: None
 
 
+_NO_ORDER: Any = vars(object)["__lt__"]
+
+
 def is_integer(value: Any) -> bool:
     """Whether a value counts as an int: ``__index__``, but no bool and no tensor."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        return False
+    kind: Any = type(value)
+    if kind is bool or not hasattr(kind, "__index__") or kind.__lt__ is _NO_ORDER:
+        return False  # what has an index but no order is no number
     shape = getattr(value, "shape", None)
-    return shape is None or (shape == () and type(value).__module__ == "numpy")
+    if shape is not None and not (shape == () and type(value).__module__ == "numpy"):
+        return False
+    return index_of(value) is not None
 
 
 def _is_sequence_of(accepts: Callable[[Any], bool]) -> Callable[[Any], bool]:
@@ -46,7 +52,7 @@ def _is_sequence_of(accepts: Callable[[Any], bool]) -> Callable[[Any], bool]:
 def _is_number(value: Any) -> bool:
     if isinstance(value, bool):
         return False
-    kind = getattr(getattr(value, "dtype", None), "kind", "")
+    kind = getattr(getattr(value, "dtype", None), "kind", None)
     return isinstance(value, (int, float)) or (kind in ("i", "u", "f") and value.shape == ())
 
 
@@ -136,7 +142,10 @@ class _Parameter(NamedTuple):
     dtypes: tuple[dtype, ...] | None
 
     def accepts(self, value: Any) -> bool:
-        return any(kind.accepts(value) for kind in self.kinds)
+        try:
+            return any(kind.accepts(value) for kind in self.kinds)
+        except Exception:  # the user's own object, whose attributes raise
+            return False
 
     def problem(self, value: Any) -> _Problem:
         *most, last = (kind.expected for kind in self.kinds)

@@ -10,6 +10,8 @@ from typing import Any
 
 from tripy import errors
 
+_DEEPEST = 64  # containers in containers; those that contain themselves have no end
+
 
 class Slot:
     """Stands for leaf number ``index`` in a template."""
@@ -31,6 +33,8 @@ def is_container(value: Any) -> bool:
 
 def children(value: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
     """Yield (path, key, member) of a container."""
+    if path.count("[") + path.count(".") > _DEEPEST:
+        raise _too_deep(path)
     if isinstance(value, dict):
         for key, member in value.items():
             yield f"{path}.{key}", key, member
@@ -40,6 +44,16 @@ def children(value: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
     elif is_container(value):
         for entry in dataclasses.fields(value):
             yield f"{path}.{entry.name}", entry.name, getattr(value, entry.name)
+
+
+def _too_deep(path: str) -> errors.TripyTypeError:
+    return errors.error(
+        errors.TripyTypeError,
+        f"the containers in {re.split(r'[.[]', path)[0]!r} are nested too deeply.",
+        received=f"more than {_DEEPEST} levels: {errors.brief(path)}",
+        expected="nested lists, tuples, dicts and dataclasses that end",
+        fix="flatten them, and check that no container contains itself",
+    )
 
 
 def keys_of(path: str) -> tuple[str | int, ...]:

@@ -12,13 +12,13 @@ from typing import Any, Union
 
 import numpy as np
 
-from tripy import devices, dtypes, errors, printing, shapes, signature
+from tripy import devices, dtypes, errors, host, printing, shapes, signature
 from tripy.config import config
 from tripy.devices import CPU, device
 from tripy.dtypes import dtype
 from tripy.graph import Value, shape_text
 from tripy.host import HOOKS as HOOKS
-from tripy.host import elements, stored, suggest_tensor, suggest_tensors, to_dlpack, to_value
+from tripy.host import elements, stored, suggest_tensor, suggest_tensors, to_value
 from tripy.host import is_tensor_like as is_tensor_like
 from tripy.host import number_kind as number_kind
 from tripy.host import numbers_to_array as numbers_to_array
@@ -34,7 +34,8 @@ class Tensor(Operators):
 
     Args:
         data: a number, nested lists or tuples of numbers, an object with ``__dlpack__``,
-            ``__array__`` or the buffer protocol (memory is shared where possible), or a Tensor.
+            ``__array__`` or the buffer protocol, or a Tensor. Memory is shared where possible:
+            whoever changes it later changes the tensor, so give a copy (``array.copy()``) then.
         dtype: data type of the result; None keeps the type of arrays, and gives nested numbers the
             widest of float32, int32 (int64 where needed) and bool.
         device: where the elements are placed; None is the default device.
@@ -168,17 +169,15 @@ class Tensor(Operators):
     @public("Tensor.numpy")
     def numpy(self) -> Any:
         """Return the elements as a NumPy array: on cpu a read-only view where possible."""
-        view = self._host().view()
-        view.flags.writeable = False
-        return view
+        return host.read_only(self._host())
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         array = self.numpy()
-        if copy or (dtype is not None and np.dtype(dtype) != array.dtype):
+        if copy is True or (dtype is not None and dtypes.any_numpy(dtype) != array.dtype):
             if copy is False:
                 raise errors.error(
                     errors.TripyValueError,
-                    f"an array of {np.dtype(dtype)} needs a copy.",
+                    f"an array of {dtype} needs a copy.",
                     received=f"copy=False for a tensor of dtype {self.dtype}",
                     expected=f"copy=None, or the dtype {array.dtype}",
                     fix="leave out copy",
@@ -194,10 +193,9 @@ class Tensor(Operators):
         dl_device: tuple[int, int] | None = None,
         copy: bool | None = None,
     ) -> Any:
-        options = {"stream": stream}
-        if max_version is not None and max_version >= (1, 0):  # others know no read-only flag
-            options |= {"max_version": max_version, "dl_device": dl_device, "copy": copy}
-        return to_dlpack(self._elements(), self.dtype, options)
+        """Export the elements: NumPy and JAX share them; torch and others get a copy."""
+        options = (stream, max_version, dl_device, copy)
+        return host.to_dlpack(self._elements(), self.dtype, *options)
 
     def __dlpack_device__(self) -> tuple[int, int]:
         return self._elements().__dlpack_device__()  # type: ignore[no-any-return]

@@ -15,14 +15,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import tripy as tp
-from tripy import dtypes, errors, saved, shapes, structure
+from tripy import errors, saved, structure
+from tripy.check import bounds_of, random_leaves
 from tripy.engines import base
 from tripy.graph import Value, shape_text, volume
-from tripy.inputs import DimensionInputInfo
 
 _LARGEST = 5  # constants that inspect shows
 _WARM_UP = 3  # calls
-_LARGEST_INTEGER = 9  # of random inputs, which are often indices
 
 
 def main(command: str, argv: Sequence[str]) -> int:
@@ -85,6 +84,15 @@ def _input_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _verify_options(parser: argparse.ArgumentParser) -> None:
+    _input_options(parser)
+    parser.add_argument(
+        "--locate",
+        action="store_true",
+        help="look for the first operation that differs, and show the smallest program that does",
+    )
+
+
 def _size(text: str) -> tuple[str, int]:
     name, _, value = text.rpartition("=")
     if not name:
@@ -119,12 +127,7 @@ def _seconds(text: str) -> float:
 
 def _sizes(executable: tp.Executable, given: Sequence[tuple[str, int]]) -> dict[str, int]:
     """Return the value of every dynamic size: the given one, or opt."""
-    infos = list(executable.input_infos.values())
-    bounds: dict[str, tuple[int, int, int]] = {}
-    for name, (position, dim) in executable._graph.symbols.items():
-        info = infos[position]
-        b = info.value_bounds if isinstance(info, DimensionInputInfo) else info.shape_bounds
-        bounds[name] = b.min[dim or 0], b.opt[dim or 0], b.max[dim or 0]
+    bounds = bounds_of(executable)
     sizes = {name: opt for name, (_, opt, _) in bounds.items()}
     for name, size in given:
         _check_size(name, size, bounds)
@@ -161,31 +164,15 @@ def _random_inputs(executable: tp.Executable, arguments: argparse.Namespace) -> 
     """Return inputs that depend on nothing but the seed and the sizes."""
     sizes = _sizes(executable, arguments.size)
     rng = np.random.default_rng(arguments.seed)
-    leaves, lines = [], []
-    for number, (path, info) in enumerate(executable.input_infos.items()):
-        value = executable._graph.inputs[number]
-        if isinstance(info, DimensionInputInfo):
-            leaf = sizes.get(path, info.value_bounds.opt[0])
-            lines.append(f"    {path}: {leaf}")
-        else:
-            leaf = _random(rng, value.dtype, shapes.substitute(value.shape, sizes))
-            lines.append(f"    {path}: {value.dtype} {shape_text(leaf.shape)}")
-        leaves.append(leaf)
+    leaves = random_leaves(executable, sizes, rng)
+    values = zip(executable.input_infos, executable._graph.inputs, leaves)
+    lines = [f"    {path}: {_described(value, leaf)}" for path, value, leaf in values]
     templates = executable._parameters.templates.values()
     return _RandomInputs([structure.rebuild(t, leaves) for t in templates], "\n".join(lines))
 
 
-def _random(rng: np.random.Generator, kind: dtypes.dtype, shape: tuple[int, ...]) -> Any:
-    """Return normally distributed floats, integers from 0 to 9 (int4: 7), or random bools."""
-    is_float = issubclass(kind, dtypes.floating)
-    if is_float:
-        elements: Any = rng.standard_normal(shape)
-    elif kind is dtypes.bool_:
-        elements = rng.integers(2, size=shape)
-    else:
-        largest = min(_LARGEST_INTEGER, dtypes.integer_range(kind)[1])
-        elements = rng.integers(largest + 1, size=shape)
-    return np.asarray(elements).astype(dtypes.to_numpy(kind))
+def _described(value: Value, leaf: Any) -> str:
+    return str(leaf) if isinstance(leaf, int) else f"{value.dtype} {shape_text(leaf.shape)}"
 
 
 # --- commands --------------------------------------------------------------------------------
@@ -299,7 +286,7 @@ def _environment(executable: tp.Executable) -> str:
 def _verify(arguments: argparse.Namespace) -> int:
     executable = tp.Executable.load(arguments.file)
     inputs, text = _random_inputs(executable, arguments)
-    report = executable.verify(*inputs)
+    report = executable.verify(*inputs, locate=arguments.locate)
     print(f"{arguments.file}: engine={executable.engine}, seed {arguments.seed}\n{text}\n{report}")
     return 0 if report.ok else 1
 
@@ -322,6 +309,6 @@ _COMMANDS = {
     "verify": _Command(
         _verify,
         "Compare a saved executable with the reference engine on random inputs.",
-        _input_options,
+        _verify_options,
     ),
 }

@@ -114,6 +114,10 @@ class Memory(Protocol):
         """Return an array of another library that is on such a device, and the device."""
         ...
 
+    def duplicate(self, data: Any) -> Any:
+        """Return a copy of an array, in the same layout on the same device."""
+        ...
+
     def fetch(self, data: Any) -> Any:
         """Wait for an array and return its elements as a NumPy array."""
         ...
@@ -207,6 +211,7 @@ def _gpus() -> tuple[int, str]:
 devices.PROBES["gpu"] = _gpus
 HOOKS["put"] = put
 HOOKS["take"] = lambda data: memory("gpu").take(data)
+HOOKS["duplicate"] = lambda data: memory("gpu").duplicate(data)
 HOOKS["fetch"] = lambda data: memory("gpu").fetch(data)
 HOOKS["wait"] = lambda data: memory("gpu").wait(data)
 

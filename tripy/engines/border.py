@@ -1,8 +1,9 @@
 """What the host converts at the border of a program, for dtypes that an engine lacks.
 
-An engine without int64 still gets exact answers where 64-bit integers only come in or go out:
-indices (a limit to int32 changes no index that exists), comparisons with small constants, casts of
-an input and casts of a result. Everything else in such a dtype stays as it is, to be refused.
+An engine without int64 still gets exact answers where int32 can stand for 64-bit integers: where
+a value is proved to fit it, by what makes it (`ranges.py`), and where its use takes no notice of
+limits: as an index, in a comparison with a small constant, in a cast of an input. Everything else
+in such a dtype stays as it is, to be refused.
 """
 
 from __future__ import annotations
@@ -13,16 +14,21 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tripy import dtypes
-from tripy.dtypes import INTEGERS, PACKED, dtype
+from tripy.dtypes import PACKED, dtype
 from tripy.engines.kernels import cast
+from tripy.engines.ranges import MOVED, RULES, ranges
 from tripy.graph import Graph, Node, Value
 
 Convert = Callable[[Any], Any]
 
 _LIMITS = np.iinfo(np.int32)
-#: Positions of inputs that are indices, and of those whose elements are only moved.
-_INDICES = {"gather": (1,), "take_along_dim": (1,), "scatter": (1,)}
-_MOVED = {"reshape": 1, "permute": 1, "expand": 1, "slice": 1, "concat": None, "gather": 1}
+#: Positions of inputs that are indices.
+_INDICES: dict[str, tuple[int, ...]] = {
+    **dict.fromkeys(("gather", "take_along_dim", "scatter"), (1,))
+}
+_LACKED = (dtypes.int64, dtypes.float64)
+#: What makes other dtypes of int64 values that fit int32 as it does of those.
+_READERS = ("cast", "argmax", "argmin", "topk_indices", "all", "any")
 _COMPARISONS = ("eq", "lt", "le")
 
 
@@ -57,8 +63,7 @@ def _caster(kind: dtype) -> Convert:
 
 def drawn(graph: Graph, lacking: Sequence[dtype]) -> Border | None:
     """Return the border of a graph; None where there is nothing to convert."""
-    edges = (*graph.inputs, *graph.outputs)
-    if not any(value.dtype in lacking for value in edges):
+    if not any(value.dtype in lacking for value in (*graph.inputs, *graph.values)):
         return None
     return _Drawing(graph, lacking).border()
 
@@ -68,7 +73,7 @@ class _Drawing:
         self.graph = graph
         self.lacking = lacking
         self.positions = {id(value): i for i, value in enumerate(graph.inputs)}
-        self.narrow = _narrow_values(graph, self.positions, lacking)
+        self.narrow = _Narrow(graph, self.positions, lacking).values
         self.inner: dict[tuple[int, str], tuple[Value, Convert | None]] = {}
         self.made: dict[int, Value] = {}
 
@@ -79,7 +84,8 @@ class _Drawing:
         for value in self.graph.outputs:
             source = self._cast_source(value)
             results.append(self.made[id(value if source is None else source)])
-            leaving.append(None if source is None else _caster(value.dtype))
+            is_cast = source is not None or id(value) in self.narrow
+            leaving.append(_caster(value.dtype) if is_cast else None)
         sources = {name: self._symbol_source(*at) for name, at in self.graph.symbols.items()}
         rows = list(self.inner.items())
         order = {key: i for i, (key, _) in enumerate(rows)}
@@ -163,55 +169,90 @@ def _is_entering(value: Value, inputs: Mapping[int, int], lacking: Sequence[dtyp
     return id(node.inputs[0]) in inputs and node.inputs[0].dtype in lacking
 
 
-def _narrow_values(graph: Graph, inputs: Mapping[int, int], lacking: Sequence[dtype]) -> set[int]:
-    """Return the int64 values that int32 stands for exactly, by what makes and what uses them."""
-    outputs = {id(value) for value in graph.outputs}
-    found = {id(v): v for v in graph.values if v.dtype is dtypes.int64 and id(v) not in outputs}
-    uses: dict[int, list[tuple[Value, int]]] = {key: [] for key in found}
-    for value in graph.operations if found else ():
-        if _is_entering(value, inputs, lacking):
-            continue
-        for position, source in enumerate(value.node.inputs if value.node is not None else ()):
-            if id(source) in uses:
-                uses[id(source)].append((value, position))
-    while True:
-        kept = {
-            key: value
-            for key, value in found.items()
-            if _is_made_narrow(value, found) and all(_is_index(*u, found) for u in uses[key])
-        }
-        if len(kept) == len(found):
-            return set(found)
-        found = kept
+class _Narrow:
+    """The int64 values for which int32 stands: limited to it, or, where they fit, exactly.
 
+    All are taken for narrow first; those that cannot be made, or are used, in int32 drop out, and
+    what hangs together with them is looked at again.
+    """
 
-def _moves(node: Node, position: int) -> bool:
-    count = _MOVED.get(node.primitive.name, 0)
-    return count is None or position < count
+    def __init__(self, graph: Graph, inputs: Mapping[int, int], lacking: Sequence[dtype]) -> None:
+        wide = [v for v in graph.values if v.dtype is dtypes.int64]
+        self.values = {id(value): value for value in wide}
+        self.ranges = ranges(graph) if wide else {}
+        self.uses: dict[int, list[tuple[Value, int]]] = {key: [] for key in self.values}
+        for value in graph.operations if wide else ():
+            if value.node is not None and not _is_entering(value, inputs, lacking):
+                for position, source in enumerate(value.node.inputs):
+                    self.uses.get(id(source), []).append((value, position))
+        self.results = {id(value) for value in graph.outputs}
+        self._settle(wide)
 
+    def _settle(self, pending: list[Value]) -> None:
+        while pending:
+            value = pending.pop()
+            if id(value) not in self.values or self._stays(value):
+                continue
+            del self.values[id(value)]
+            node = None if value.is_leaf else value.node
+            pending += node.inputs if node is not None else ()
+            pending += [user for user, _ in self.uses[id(value)]]
+            beside = (user.node for user, _ in self.uses[id(value)])
+            pending += [other for node in beside if node is not None for other in node.inputs]
 
-def _is_made_narrow(value: Value, narrow: Mapping[int, Value]) -> bool:
-    node = value.node
-    if value.is_leaf or node is None:
-        return True
-    if node.primitive.name == "cast":
-        return node.inputs[0].dtype in (*INTEGERS[:-1], dtypes.bool_)
-    if node.primitive.name not in _MOVED:
-        return False
-    return all(id(s) in narrow for i, s in enumerate(node.inputs) if _moves(node, i))
+    def _stays(self, value: Value) -> bool:
+        if id(value) in self.results and (value.is_leaf or not self.fits(value)):
+            return False
+        return self._is_made(value) and all(self._is_used(value, *u) for u in self.uses[id(value)])
 
+    def fits(self, value: Value) -> bool:
+        """Whether every number that a value may have is one of int32."""
+        low, high = self.ranges[id(value)]
+        return _LIMITS.min <= low and high <= _LIMITS.max
 
-def _is_index(user: Value, position: int, narrow: Mapping[int, Value]) -> bool:
-    """Whether one use of a value takes nothing of it but what an index says."""
-    node = user.node
-    if node is None:
-        return False
-    if position in _INDICES.get(node.primitive.name, ()):
-        return True
-    if node.primitive.name in _COMPARISONS:
-        other = node.inputs[1 - position]
-        return other.data is not None and _is_inside(other.data)
-    return _moves(node, position) and id(user) in narrow
+    def _is_exact(self, value: Value) -> bool:
+        is_there = value.dtype is not dtypes.int64 or id(value) in self.values
+        return is_there and value.dtype is not dtypes.float64 and self.fits(value)
+
+    def _is_made(self, value: Value) -> bool:
+        node = None if value.is_leaf else value.node
+        if node is None:
+            return True
+        name = node.primitive.name
+        if name == "cast":
+            return node.inputs[0].dtype not in (*_LACKED, *PACKED)
+        if name in MOVED or (name == "scatter" and node.attributes["reduction"] is None):
+            return all(id(i) in self.values for i in node.inputs if self._is_moved(node, i))
+        return name in RULES and self.fits(value) and all(map(self._is_exact, node.inputs))
+
+    def _is_moved(self, node: Node, source: Value) -> bool:
+        """Whether elements of an input, and not what it says of places, are in the result."""
+        if source.dtype is not dtypes.int64:
+            return False
+        places = _INDICES.get(node.primitive.name, ())
+        return any(i is source and at not in places for at, i in enumerate(node.inputs))
+
+    def _is_used(self, value: Value, user: Value, position: int) -> bool:
+        """Whether one use of a value is served by what stands for it."""
+        node = user.node
+        if node is None or position in _INDICES.get(node.primitive.name, ()):
+            return node is not None
+        if node.primitive.name in _COMPARISONS:
+            return self._is_compared(value, node.inputs[1 - position])
+        if user.dtype is dtypes.int64:
+            return id(user) in self.values
+        if user.dtype is dtypes.float64:
+            return False
+        return node.primitive.name in _READERS and self.fits(value)
+
+    def _is_compared(self, value: Value, other: Value) -> bool:
+        is_there = other.dtype is not dtypes.int64 or id(other) in self.values
+        if not is_there and (other.data is None or not _is_inside(other.data)):
+            return False
+        if self.fits(value) and self.fits(other):
+            return True
+        constants = [v for v in (value, other) if v.data is not None]
+        return any(_is_inside(constant.data) for constant in constants)
 
 
 def _is_inside(data: Any) -> bool:

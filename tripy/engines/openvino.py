@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 import os
 import weakref
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,14 +15,18 @@ from tripy import dtypes, errors, shapes
 from tripy.engines import border, remote
 from tripy.engines import openvino_forks as forks
 from tripy.engines.base import Kernel, Options, Program, Refusal
+from tripy.engines.kept import Kept
 from tripy.engines.kernels import ELEMENTWISE
+from tripy.engines.openvino_fusions import apart, level, unfused
 from tripy.engines.openvino_import import op, ov
 from tripy.engines.openvino_memory import Request, to_tensor, writable
-from tripy.engines.openvino_nodes import divided_integers
+from tripy.engines.openvino_nodes import divided_integers, divided_small
 from tripy.engines.openvino_ops import DTYPES, ROWS, refusal
+from tripy.engines.openvino_processor import adds_bytes_exactly
 from tripy.engines.openvino_quantize import CARRIERS, Tracker
 from tripy.engines.openvino_random import Threefry
-from tripy.engines.openvino_repairs import repaired
+from tripy.engines.openvino_repairs import kept_slices, repaired
+from tripy.engines.openvino_sizes import misfits
 from tripy.graph import Graph, Node, Value, bind, specialise
 from tripy.shapes import Dim, Size
 
@@ -30,11 +34,16 @@ LACKING = (dtypes.int64, dtypes.float64)  # computed as int32 and float32
 _IDLE = max(16, os.cpu_count() or 1)  # requests of a program that wait for their next call
 _LONGEST = 128  # elementwise operations in a row that OpenVINO may fuse
 _KERNELS = 16  # for one set of sizes; each takes 0.1 to 0.4 MiB
+_FORM = "exported once"  # before, some files had programs that were imported and exported again
 _PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 
 
 def _divided(part: int) -> Callable[[Any, Any], Any]:
     return lambda a, b: divided_integers(*(op.convert(x, "i32").output(0) for x in (a, b)))[part]
+
+
+def _divided_small(part: int) -> Callable[[Any, Any], Any]:
+    return lambda a, b: divided_small(*(op.convert(x, "i32").output(0) for x in (a, b)))[part]
 
 
 def _if(condition: Any, amount: Any) -> Any:
@@ -53,6 +62,15 @@ _SIZE_ROWS: dict[str, Callable[[Any, Any], Any]] = {
         a, _if(op.equal(a, op.constant(np.int64(1))), op.subtract(b, a))
     ),
 }
+# The same where floats hold all operands: OpenVINO's own time grows with the square of the nodes.
+_SMALL_SIZE_ROWS = {"floordiv": _divided_small(0), "mod": _divided_small(1)}
+
+
+def _size_row(atom: shapes.Function) -> Callable[[Any, Any], Any]:
+    (low, high), (least, most) = shapes.bounds(atom.left), shapes.bounds(atom.right)
+    is_small = low >= 0 and least >= 1 and max(high, most) < 2**24
+    rows = _SMALL_SIZE_ROWS if is_small and atom.name in _SMALL_SIZE_ROWS else _SIZE_ROWS
+    return rows[atom.name]
 
 
 def core() -> Any:
@@ -80,14 +98,13 @@ class Builder:
         self.nodes: dict[int, Any] = {}
         self.sizes: dict[Size, Any] = {}
         self.made: dict[Any, list[Any]] = {}
-        self.tracker = Tracker()
+        self.tracker = Tracker(_shared(graph), _is_quantized(graph))
+        self.apart = apart(graph)
         self.parameters = [self._parameter(value) for value in graph.inputs]
         self.keep: list[Any] = []  # memory that constants share
 
     def _parameter(self, value: Value) -> Any:
-        bounds = [shapes.bounds(size) for size in value.shape]
-        dims = [low if low == high else ov.Dimension(low, high) for low, high in bounds]
-        parameter = op.parameter(ov.PartialShape(dims), DTYPES[value.dtype.name])
+        parameter = op.parameter(_bounds(value), DTYPES[value.dtype.name])
         self.nodes[id(value)] = parameter.output(0)
         return parameter
 
@@ -120,7 +137,7 @@ class Builder:
         if isinstance(atom, shapes.Symbol):
             return self._symbol(atom.name)
         left, right = self.size(atom.left), self.size(atom.right)
-        return op.convert(_SIZE_ROWS[atom.name](left, right), "i64").output(0)
+        return op.convert(_size_row(atom)(left, right), "i64").output(0)
 
     def _symbol(self, name: str) -> Any:
         index, dim = self.graph.symbols[name]
@@ -144,7 +161,7 @@ class Builder:
             if id(value) not in self.nodes:
                 self.nodes[id(value)] = self._node(value)
         results = [op.result(self._computed(value)) for value in self.graph.outputs]
-        return ov.Model(results, self.parameters)
+        return kept_slices(ov.Model(results, self.parameters))
 
     def _computed(self, value: Value) -> Any:
         """Return the node of a result; rows may pass an input on, which a result cannot take."""
@@ -162,8 +179,18 @@ class Builder:
         row = ROWS[node.primitive.name]
         attributes = {k: _plain(v) for k, v in node.attributes.items()}
         attributes |= self.tracker.attributes(node)
+        if node.primitive.name == "slice":
+            attributes["before"] = node.inputs[0].shape
         output = row(self, inputs, attributes, node.shape, node.dtype.name)
+        if id(value) in self.apart:
+            output = unfused(output)
         return self.tracker.result(value, node, output)
+
+
+def _bounds(value: Value) -> Any:
+    """Return the shape that OpenVINO is told."""
+    bounds = [shapes.bounds(size) for size in value.shape]
+    return ov.PartialShape([a if a == b else ov.Dimension(a, b) for a, b in bounds])
 
 
 def _plain(attribute: Any) -> Any:
@@ -189,7 +216,10 @@ class OpenVINOProgram:
         self._inputs = [value.dtype for value in graph.inputs]
         self._outputs = [(v.dtype, dtypes.to_numpy(v.dtype), v.shape) for v in graph.outputs]
         self._dynamic = graph if graph.symbols else None
+        self._is_misfit = misfits(graph)
         self._options = options
+        self._exported = exported  # kept, because OpenVINO exports imported programs wrong
+        self._static: Kept[OpenVINOProgram] = Kept(options.shapes_kept)  # for sizes with a 0
         try:
             self._compiled, self._keep = _compiled(graph, options, exported)
         except errors.TripyException:
@@ -206,12 +236,13 @@ class OpenVINOProgram:
             return self._call(inputs)
         return self._border.leave(self._call(self._border.enter(inputs)))
 
-    def export(self) -> bytes:
+    def export(self) -> Any:
         """Return the compiled model, with its weights."""
+        if self._exported is not None:
+            return self._exported
         if forks.lost:
             return self._elsewhere().export()
-        exported: bytes = self._compiled.export_model().getvalue()
-        return exported
+        return self._compiled.export_model().getvalue()
 
     def _elsewhere(self) -> remote.RemoteProgram:
         """Return an equal program that runs in a helper process."""
@@ -222,11 +253,12 @@ class OpenVINOProgram:
         return self._remote
 
     def _call(self, inputs: Sequence[Any]) -> list[Any]:
-        if self._dynamic is not None and any(array.size == 0 for array in inputs):
-            return self._without_elements(inputs)
+        sizes = self._sizes(inputs)
+        if sizes and self._is_misfit(sizes):
+            return self._specialised(inputs, sizes)
         request = self._request()
         try:
-            results = self._bind(request, inputs)
+            results = self._bind(request, inputs, sizes)
             request.infer.infer(share_outputs=True)  # results are bound; nothing is to be copied
         except FAILURES as problem:
             raise failure("run the program", problem) from problem
@@ -238,11 +270,12 @@ class OpenVINOProgram:
         if forks.lost:
             return lambda: self(given)
         inputs = given if self._border is None else self._border.enter(given)
-        if self._dynamic is not None and any(array.size == 0 for array in inputs):
-            return functools.partial(self._left, self._without_elements(inputs))
+        sizes = self._sizes(inputs)
+        if sizes and self._is_misfit(sizes):
+            return functools.partial(self._left, self._specialised(inputs, sizes))
         request = self._request()
         try:
-            results = self._bind(request, inputs)
+            results = self._bind(request, inputs, sizes)
             request.infer.start_async()
         except FAILURES as problem:
             raise failure("run the program", problem) from problem
@@ -269,11 +302,10 @@ class OpenVINOProgram:
             made = self._compiled.create_infer_request()
             return Request(made, len(self._inputs), len(self._outputs))
 
-    def _bind(self, request: Request, inputs: Sequence[Any]) -> list[Any]:
+    def _bind(self, request: Request, inputs: Sequence[Any], sizes: Mapping[str, int]) -> list[Any]:
         """Bind the memory of a call and return the arrays of its results."""
         for index, (array, kind) in enumerate(zip(inputs, self._inputs)):
             request.give(index, array, kind)
-        sizes = self._sizes(inputs)
         results = []
         for index, (kind, numpy, shape) in enumerate(self._outputs):
             if sizes:
@@ -286,22 +318,55 @@ class OpenVINOProgram:
             return {}
         return bind(self._dynamic.symbols, [array.shape for array in inputs], inputs)
 
-    def _without_elements(self, inputs: Sequence[Any]) -> list[Any]:
-        """Run on empty inputs: kernels of dynamic shapes do not get those right."""
+    def _specialised(self, inputs: Sequence[Any], sizes: Mapping[str, int]) -> list[Any]:
+        """Run on sizes that kernels of dynamic shapes do not get right."""
         assert self._dynamic is not None
-        static = specialise(self._dynamic, self._sizes(inputs))
-        return OpenVINOProgram(static, self._options)(inputs)
+        graph = self._dynamic
+        return self._static.get(
+            tuple(sizes.values()),
+            lambda: OpenVINOProgram(specialise(graph, sizes), self._options),
+        )(inputs)
 
 
 def _compiled(graph: Graph, options: Options, exported: Any) -> tuple[Any, Any]:
     """Return a compiled model and the memory that it shares."""
     chosen = settings_for(graph, options)
     if exported is None:
-        builder = Builder(repaired(graph, options.precision))
+        builder = Builder(level(repaired(graph, options.precision)))
         return core().compile_model(builder.build(), "CPU", chosen), builder.keep
     memory = writable(np.frombuffer(exported, np.uint8))
     tensor = ov.Tensor(memory, shared_memory=True)
-    return core().import_model(tensor, "CPU", chosen), exported
+    compiled = core().import_model(tensor, "CPU", chosen)
+    _check_ends(compiled, graph)
+    return compiled, exported
+
+
+def _check_ends(compiled: Any, graph: Graph) -> None:
+    """Raise TripyRuntimeError for a model that takes or gives something else than the graph."""
+    inputs = [(port.element_type, port.partial_shape) for port in compiled.inputs]
+    results = [(port.element_type, port.partial_shape.rank) for port in compiled.outputs]
+    ranks = [(DTYPES[v.dtype.name], ov.Dimension(len(v.shape))) for v in graph.outputs]
+    if inputs != [(DTYPES[v.dtype.name], _bounds(v)) for v in graph.inputs] or results != ranks:
+        raise errors.error(
+            errors.TripyRuntimeError,
+            "the exported program is another graph's.",
+            received=f"a program from {inputs} to {results}",
+            expected="the inputs and results of the graph",
+            fix="export the program again",
+        )
+
+
+def _is_quantized(graph: Graph) -> bool:
+    return any(v.node and v.node.primitive.name == "quantize" for v in graph.operations)
+
+
+def _shared(graph: Graph) -> set[int]:
+    """Values with several uses, where no snippets keep them apart: those take known sizes only."""
+    if not graph.symbols and not _has_long_chain(graph):
+        return set()
+    uses = Counter(id(i) for v in graph.operations for i in (v.node.inputs if v.node else ()))
+    uses.update(map(id, graph.outputs))
+    return {value for value, times in uses.items() if times > 1}
 
 
 def _has_long_chain(graph: Graph) -> bool:
@@ -339,6 +404,8 @@ def settings(options: Options) -> dict[str, Any]:
         "PERFORMANCE_HINT": "LATENCY",
         "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0",  # float32 products stay float32
     }
+    if not adds_bytes_exactly():
+        chosen["LP_TRANSFORMS_MODE"] = "NO"  # products of quantized values are those of floats
     if options.threads is not None:  # a thread count turns pinning on; processes then collide
         chosen |= {"INFERENCE_NUM_THREADS": options.threads, "ENABLE_CPU_PINNING": False}
     if options.streams > 1:
@@ -394,7 +461,7 @@ class OpenVINOEngine:
             return remote.fingerprint(self.name, options)
         names = ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")
         processor = [core().get_property("CPU", name) for name in names]
-        return f"OpenVINO {ov.__version__}, {processor}, {settings(options)}"
+        return f"OpenVINO {ov.__version__}, {processor}, {settings(options)}, {_FORM}"
 
     def profile(
         self, graph: Graph, options: Options, inputs: Sequence[Any], repeat: int

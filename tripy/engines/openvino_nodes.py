@@ -17,6 +17,8 @@ import openvino as ov
 from openvino import Node, Output
 from openvino import opset15 as op
 
+from tripy.engines.openvino_processor import truncates_bfloat16
+
 Attrs: TypeAlias = Mapping[str, Any]
 Inputs: TypeAlias = Sequence[Output]
 Shape: TypeAlias = tuple[Any, ...]
@@ -110,8 +112,11 @@ def convert(x: Output, kind: ov.Type) -> Output:
 
 
 def wide_integers(x: Output) -> Output:
-    """int32 for 8- and 16-bit integers, everything else as it is."""
-    return convert(x, I32) if element_type(x) in SMALL_INTEGERS else x
+    """int32 for 8- and 16-bit integers; halves as they are where kernels round to them."""
+    kind = element_type(x)
+    if kind == ov.Type.bf16 and truncates_bfloat16():
+        return convert(x, F32)
+    return convert(x, I32) if kind in SMALL_INTEGERS else x
 
 
 def wide(x: Output) -> Output:
@@ -130,7 +135,10 @@ def narrow(x: Output | Node, dtype: str) -> Output:
     if dtype in ("int16", "int4") and element_type(x) == I32:
         # The plugin drops a conversion to int16 and back.
         x = wrapped(x, INTEGER_LIMITS[dtype][0])
-    return convert(out(x) if isinstance(x, Node) else x, DTYPES[dtype])
+    result = out(x) if isinstance(x, Node) else x
+    if dtype == "bfloat16" and element_type(result) == F32 and truncates_bfloat16():
+        result = rounded_to_bfloat16(result)
+    return convert(result, DTYPES[dtype])
 
 
 def as_int32(condition: Node | Output) -> Node:
@@ -158,6 +166,9 @@ def size_of(x: Output, dim: int) -> Output:
 
 
 def chosen(condition: Output | Node, lhs: Output, rhs: Output) -> Output:
+    if is_bool(lhs):  # the plugin changes the type of a condition that is an operand, too
+        other = op.logical_and(op.logical_not(condition), rhs)
+        return out(op.logical_or(op.logical_and(condition, lhs), other))
     if element_type(lhs) != I32:
         return out(op.select(condition, lhs, rhs))
     # A Select that is fused with a comparison goes through float32.
@@ -288,6 +299,15 @@ def divided_integers(lhs: Output, rhs: Output) -> tuple[Node, Node]:
     return quotient, op.add(rest, op.multiply(below, divisor))
 
 
+def divided_small(lhs: Output, rhs: Output) -> tuple[Node, Node]:
+    """Quotient and remainder of int32 from 0, or 1 for `rhs`, to 2^24."""
+    ratio = op.divide(op.convert(lhs, F32), op.convert(rhs, F32))
+    nearest = op.convert(op.round(ratio, "half_to_even"), I32)
+    rest = op.subtract(lhs, op.multiply(nearest, rhs))
+    above = as_int32(op.less(rest, const(0, I32)))
+    return op.subtract(nearest, above), op.add(rest, op.multiply(above, rhs))
+
+
 def halves_of(x: Output | Node) -> tuple[Node, Node]:
     """`x` as a sum of two floats of 12 bits each, whose products are exact."""
     spread = barrier(op.multiply(x, const(4097.0, F32)))
@@ -408,7 +428,7 @@ _ROUNDED: dict[str, Callable[[Output], Output]] = {
 
 
 def float_to_float(x: Output, dtype: str) -> Output:
-    return narrow(_ROUNDED[dtype](x) if dtype in _ROUNDED else x, dtype)
+    return convert(_ROUNDED[dtype](x) if dtype in _ROUNDED else x, DTYPES[dtype])
 
 
 def cast(ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, dtype: str) -> Output:

@@ -152,15 +152,11 @@ def reduction(
     return row
 
 
-def mean(x: Output, dims: Output, keepdim: bool) -> Node:
-    """The plugin gives 0 for nothing: count / count - 1 is 0, or NaN where the count is 0."""
-    result = op.reduce_mean(x, dims, keepdim)
-    reduced = dims.get_node().get_data().tolist()
-    sizes = [size_of(x, dim) for dim in reduced if not known_size(x, dim)]
-    if not sizes:
-        return result
-    count = op.convert(reduce(op.multiply, sizes), F32)
-    return op.add(result, op.subtract(op.divide(count, count), const(1.0, F32)))
+def mean(ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, dtype: str) -> Output:
+    """The plugin gives 0 for nothing."""
+    if 0 in [known_size(inputs[0], dim) for dim in attrs["dims"]]:
+        return narrow(filled(ctx, math.nan, out_shape, "float32"), dtype)
+    return reduction(op.reduce_mean)(ctx, inputs, attrs, out_shape, dtype)
 
 
 def extreme(mode: str) -> Callable[[Output, Output, bool], Node]:
@@ -239,6 +235,8 @@ def matmul(ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, dtype: 
     if 0 in (known_size(inputs[0], -1), known_size(inputs[1], -2)):
         return filled(ctx, 0, out_shape, dtype)
     lhs, rhs = inputs
+    if 1 < rank(lhs) < rank(rhs):  # no kernel of attention takes scores of a lower rank
+        lhs = out(op.unsqueeze(lhs, indices(list(range(rank(rhs) - rank(lhs))))))
     if lhs.get_partial_shape().is_dynamic and rhs.get_partial_shape().is_static and rank(rhs) > 2:
         # A constant with batch dims becomes a fully connected layer, which does not broadcast.
         lhs = out(op.broadcast(lhs, ctx.shape([*out_shape[:-1], int(rhs.get_shape()[-2])])))
@@ -424,7 +422,7 @@ TABLE: dict[str, Row] = {
     "cast": cast,
     "sum": reduction(op.reduce_sum, sum_of_integers),
     "prod": reduction(product),
-    "mean": reduction(mean),
+    "mean": mean,
     "max": reduction(extreme("max"), extreme_of_integers("max")),
     "min": reduction(extreme("min"), extreme_of_integers("min")),
     "all": reduction(op.reduce_logical_and),

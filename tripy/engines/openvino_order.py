@@ -29,11 +29,9 @@ from tripy.engines.openvino_nodes import (
     convert,
     element_type,
     equal_integers,
-    indices,
     is_bool,
     narrow,
     out,
-    rank,
     settled,
     size_of,
     wide,
@@ -45,22 +43,6 @@ from tripy.engines.openvino_window import slice_dim
 FEW = 128
 #: Elements up to which each step of the other form orders several bits of the positions.
 MOST_BITS = 24
-
-
-def filled_in(row: Row) -> Row:
-    """One element stands where there may be none, which TopK and TensorIterator do not take."""
-
-    def guarded(ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, dtype: str) -> Output:
-        x = inputs[0]
-        if all(size.get_min_length() for size in x.get_partial_shape()):
-            return row(ctx, inputs, attrs, out_shape, dtype)
-        nothing, one = indices([0] * rank(x)), indices([1] * rank(x))
-        lacking = op.maximum(op.subtract(one, op.shape_of(x, "i64")), nothing)
-        some = out(op.pad(x, nothing, lacking, "constant", const(0, x)))
-        y = row(ctx, [some], attrs, out_shape, dtype)
-        return out(op.slice(y, nothing, ctx.shape(out_shape), one))
-
-    return guarded
 
 
 # Running sums and products.
@@ -198,14 +180,14 @@ def scatter(ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, dtype:
     y = op.scatter_elements_update(
         grown, op.minimum(target, size), updates, const(dim, I64), mode, True
     )
-    return narrow(slice_dim(out(y), dim, 0, convert(size, I64)), dtype)
+    return narrow(slice_dim(out(y), dim, 0, const(-1, I64)), dtype)
 
 
 ROWS: dict[str, Row] = {
     "cumsum": cumsum,
-    "cumprod": filled_in(cumprod),
-    "topk": filled_in(topk),
-    "topk_indices": filled_in(topk_indices),
+    "cumprod": cumprod,
+    "topk": topk,
+    "topk_indices": topk_indices,
     "scatter": scatter,
 }
 CHECKS: dict[str, Check] = {"topk": check_topk, "topk_indices": check_topk}

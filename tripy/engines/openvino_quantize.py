@@ -9,7 +9,7 @@ says what may be quantized by the kernel that computes it, which may be a step o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,7 @@ from tripy.engines.openvino_nodes import (
     const,
     constant_value,
     convert,
+    element_type,
     narrow,
     out,
     rank,
@@ -80,12 +81,18 @@ def quantize(
     return convert(out(steps), ov.Type.i8)
 
 
+def _in_blocks(ctx: Context, x: Output, split: Shape) -> Output:
+    """A constant anew, because the plugin keeps integers only where they are scaled as they lie."""
+    value = constant_value(x) if split and element_type(x) == ov.Type.i8 else None
+    return _reshaped(ctx, x, split, split) if value is None else const(value.reshape(split), x)
+
+
 def dequantize(
     ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, out_dtype: str
 ) -> Output:
-    x, split = convert(inputs[0], F32), attrs["split"]
-    scale = convert(settled(inputs[1]), F32)
-    product = op.multiply(_reshaped(ctx, x, split, split), scale)
+    split = attrs["split"]
+    x = convert(_in_blocks(ctx, inputs[0], split), F32)
+    product = op.multiply(x, convert(settled(inputs[1]), F32))
     return narrow(_reshaped(ctx, out(product), out_shape, split), out_dtype)
 
 
@@ -93,16 +100,22 @@ def dequantize(
 CARRIERS = {"int4": "int8", "float8": "float32"}
 
 # Kinds of values: constants and their quantized form; dequantized weights; dequantized inputs with
-# one scale, also with their dims moved; products of weights and inputs; and sums of these.
-CONSTANT, WEIGHT, PRODUCT, SUM = "constant", "weight", "product", "sum"
+# one scale, also with their dims moved; products of weights and inputs, whose scales are those of
+# channels or, in a matrix product, of the last dim; and sums of these.
+CONSTANT, WEIGHT, PRODUCT, MATRIX, SUM = "constant", "weight", "product", "matrix product", "sum"
 GRID, MOVED = "grid", "moved grid"
-_NUMBERS = {GRID, PRODUCT, SUM}  # never NaN
+SCALED = "scaled"  # floats by factors that the plugin takes for those of a dequantization
+_NUMBERS = {GRID, PRODUCT, MATRIX, SUM}  # never NaN
 #: Operations that make finite numbers of finite numbers.
 _FINITE = (
     *("relu", "maxpool", "maximum", "minimum", "permute", "reshape", "concat"),
     *("add", "mul", "gelu", "sigmoid", "tanh", "softmax", "mean"),
 )
-_PRODUCTS = dict.fromkeys(("conv", "conv_transpose", "matmul"), PRODUCT)
+_PRODUCTS = {"conv": PRODUCT, "conv_transpose": PRODUCT, "matmul": MATRIX}
+_SCALES = ("mul", "div", "batchnorm")
+_REDUCES = ("mean", "sum", "max", "min", "avgpool")
+#: What factors are moved behind.
+_MOVES = ("add", "sub", "permute", "reshape", "relu", "maxpool", "slice", "concat")
 #: What takes values as they are and past which nothing is moved.
 _ENDED = dict.fromkeys(("quantize", "sigmoid", "tanh", "gelu"), "")
 # Kind of an input -> operations that take it as it is -> kind of what they return.
@@ -115,18 +128,28 @@ _PASSED: dict[str, dict[str, str]] = {
         **_PRODUCTS,
         **_ENDED,
     },
-    MOVED: {"permute": MOVED, "reshape": MOVED, "matmul": PRODUCT, **_ENDED},
+    MOVED: {"permute": MOVED, "reshape": MOVED, "matmul": MATRIX, **_ENDED},
     PRODUCT: {
         **dict.fromkeys(("relu", "maxpool"), PRODUCT),
         **_ENDED,
     },
-    SUM: {**dict.fromkeys(("relu", "maxpool"), SUM), "quantize": ""},
+    MATRIX: {"relu": MATRIX, **_ENDED},
+    SUM: {"relu": SUM, "quantize": ""},
 }
 
 
 def _is_batch(name: str, kind: str, x: Output) -> bool:
     """Whether it is a batch of weights, from which integer kernels read only the first."""
     return name == "matmul" and kind == WEIGHT and rank(x) > 2
+
+
+def _has_many_scales(node: Node) -> bool:
+    """Whether it quantizes by more than one scale, which need not be those of a product."""
+    return node.primitive.name == "quantize" and any(size != 1 for size in node.inputs[1].shape)
+
+
+def _are_factors(value: Value) -> bool:
+    return value.data is not None and value.data.size > 1
 
 
 def _is_silu(node: Node) -> bool:
@@ -141,17 +164,28 @@ def _is_silu(node: Node) -> bool:
 
 def _sum(node: Node, kinds: Sequence[str]) -> str | None:
     """The kind of a sum; None where the plugin must not know what is added."""
-    if set(kinds) == {PRODUCT, CONSTANT}:
-        return PRODUCT
+    if set(kinds) in ({PRODUCT, CONSTANT}, {MATRIX, CONSTANT}):
+        product = node.inputs[kinds[0] == CONSTANT]
+        kind = PRODUCT if PRODUCT in kinds else MATRIX
+        return kind if product.shape == node.shape else None
+    kinds = ["" if kind == SCALED else kind for kind in kinds]
     if len({value.shape for value in node.inputs}) > 1 or not _NUMBERS | {""} >= set(kinds):
         return None
     return SUM if _NUMBERS >= set(kinds) else ""
 
 
 class Tracker:
-    """Knows which values of a graph the plugin takes for quantized ones."""
+    """Knows which values of a graph the plugin takes for quantized ones.
 
-    def __init__(self) -> None:
+    Args:
+        shared: values with several uses. The plugin gives the scales of a product to its kernel
+            and counts only one of them, unless its snippets take the other.
+        is_quantized: whether anything is quantized, so that the plugin looks for such values.
+    """
+
+    def __init__(self, shared: Set[int], is_quantized: bool) -> None:
+        self._shared = shared
+        self._is_quantized = is_quantized
         self._kinds: dict[int, str] = {}
         self._finite: set[int] = set()  # other values that are never NaN
         self._unsure: set[int] = set()  # values made of what the tracker does not know
@@ -167,10 +201,14 @@ class Tracker:
         """Return the inputs of a node, behind a barrier where the plugin must not go on."""
         kinds, name = self._kinds_of(node), node.primitive.name
         passes = {kind for kind in kinds if kind == CONSTANT or name in _PASSED.get(kind, ())}
+        if name not in _REDUCES:
+            passes.add(SCALED)
         if name == "add" and _sum(node, kinds) is not None:
             passes = set(kinds)
         if _is_silu(node):
-            passes |= {GRID, MOVED, PRODUCT}
+            passes |= {GRID, MOVED, PRODUCT, MATRIX}
+        if _has_many_scales(node):
+            passes = {CONSTANT}
         if name in ("conv", "conv_transpose") and GRID not in kinds:
             passes.discard(WEIGHT)  # the plugin makes products of 1x1 kernels, of a wrong shape
         return [
@@ -188,6 +226,10 @@ class Tracker:
             kind = GRID
         else:
             kind = self._passed(node, kinds)
+        if kind in (PRODUCT, MATRIX) and id(value) in self._shared:
+            return self._apart(value, node, output)
+        if name == "concat" and not {GRID, MOVED}.isdisjoint(kinds):
+            output = barrier(output)  # a quantization that is moved to the inputs takes their grid
         if kind:
             self._kinds[id(value)] = kind
             if name != "dequantize" and not all(map(self._is_known, node.inputs)):
@@ -195,6 +237,12 @@ class Tracker:
         elif name in _FINITE and all(map(self._is_number, node.inputs)):
             self._finite.add(id(value))
         return output
+
+    def _apart(self, value: Value, node: Node, output: Output) -> Output:
+        """Return a product that the plugin takes for a value of floats."""
+        if all(map(self._is_known, node.inputs)):
+            self._finite.add(id(value))
+        return barrier(output)
 
     def attributes(self, node: Node) -> dict[str, Any]:
         """Return what rows must know beside the attributes of a node."""
@@ -213,13 +261,23 @@ class Tracker:
             return bool(np.isfinite(np.asarray(value.data, np.float64)).all())
         return self._kinds.get(id(value)) in _NUMBERS | {MOVED} or id(value) in self._finite
 
+    def _is_scaled(self, node: Node, kinds: Sequence[str]) -> bool:
+        if not self._is_quantized or not {"", SCALED, CONSTANT} >= set(kinds):
+            return False
+        name = node.primitive.name
+        if name in _SCALES and any(map(_are_factors, node.inputs)):
+            return True
+        return SCALED in kinds and name in (*_MOVES, *_SCALES)
+
     def _passed(self, node: Node, kinds: Sequence[str]) -> str:
         name = node.primitive.name
+        if self._is_scaled(node, kinds):
+            return SCALED
         if name == "add":
             return _sum(node, kinds) or ""
         found = [_PASSED.get(kind, {}).get(name, "") for kind in kinds]
-        if PRODUCT in found:
-            return PRODUCT
+        if PRODUCT in found or MATRIX in found:
+            return PRODUCT if PRODUCT in found else MATRIX
         is_whole = found and (
             found[0] in (GRID, MOVED, WEIGHT, SUM) or (CONSTANT == found[0] and all(kinds))
         )

@@ -10,6 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import openvino as ov
+from openvino import opset15 as op
 
 from tripy import dtypes, shapes
 from tripy.graph import Graph, Node, Value, renewed, replaced, rewritten
@@ -75,3 +77,23 @@ def repaired(graph: Graph, precision: str) -> Graph:
         return replaced(value, Node(node.primitive, made, attributes, result, node.source))
 
     return rewritten(graph, changed)
+
+
+def kept_slices(model: ov.Model) -> ov.Model:
+    """Return the model, in which GatherElements does not lose the Slice before it.
+
+    OpenVINO drops those that start at 0, whatever they cut off. One that starts before 0 stays.
+    """
+    nodes = model.get_ops()
+    if any(node.get_type_name() == "GatherElements" for node in nodes):
+        for node in nodes:
+            if node.get_type_name() == "Slice" and _is_all(node, 1, 0) and _is_all(node, 3, 1):
+                far = np.full(node.input(1).get_shape(), np.iinfo(np.int32).min, np.int64)
+                node.input(1).replace_source_output(op.constant(far).output(0))
+    return model
+
+
+def _is_all(node: Any, index: int, number: int) -> bool:
+    """Whether an input is a constant of nothing but a number."""
+    source = node.input_value(index).get_node()
+    return bool(source.get_type_name() == "Constant" and (source.get_data() == number).all())

@@ -12,10 +12,12 @@ from openvino import Node, Output
 # AvgPool of opset16 crashes the CPU plugin of 2026.4 while it compiles.
 from openvino import opset15 as op
 
+from tripy import shapes
 from tripy.engines.openvino_nodes import (
     F32,
     I32,
     I64,
+    INTEGER_LIMITS,
     LEAST_INT32,
     Attrs,
     Check,
@@ -92,6 +94,28 @@ def _has_no_cells(x: Output) -> bool:
     return any(known_size(x, dim) == 0 for dim in range(rank(x)))
 
 
+def _behind(x: Output, weight: Output, attrs: Attrs, around: int) -> int | None:
+    """Columns behind those that a kernel with one column of results covers."""
+    width, cells = known_size(x, -1), int(weight.get_shape()[-1])
+    if width is None or cells == 1 or attrs["stride"][-1] == 1:
+        return None
+    return int(width + around - attrs["dilation"][-1] * (cells - 1) - 1)
+
+
+def _without_stride(
+    x: Output, weight: Output, attrs: Attrs, low: list[int], high: list[int]
+) -> tuple[Output, list[int], list[int]]:
+    """For a result of one column: with AVX-512 the plugin is wrong where the stride is not 1."""
+    stride = list(attrs["stride"])
+    behind = _behind(x, weight, attrs, low[-1] + high[-1])
+    if behind is None or behind - high[-1] >= int(known_size(x, -1) or 0):
+        return x, high, stride
+    if behind > high[-1]:
+        stop = indices([high[-1] - behind])
+        x = out(op.slice(x, indices([0]), stop, indices([1]), indices([rank(x) - 1])))
+    return x, [*high[:-1], max(high[-1] - behind, 0)], [*stride[:-1], 1]
+
+
 def conv(ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, out_dtype: str) -> Output:
     # In float32, because with bfloat16 the plugin loses the bias of some grouped convolutions.
     x, weight, *bias = map(wide, inputs)
@@ -99,6 +123,8 @@ def conv(ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, out_dtype
         return _finished(ctx, filled(ctx, 0, out_shape, "float32"), bias, out_dtype)
     x, low, high = _native_pads(ctx, x, attrs["padding"])
     stride, dilation, groups = list(attrs["stride"]), list(attrs["dilation"]), attrs["groups"]
+    if out_shape[-1] == 1:
+        x, high, stride = _without_stride(x, weight, attrs, low, high)
     if groups == 1:
         y = op.convolution(x, weight, stride, low, high, dilation)
     else:
@@ -163,8 +189,16 @@ def _slow_maxpool(ctx: Context, x: Output, attrs: Attrs, out_shape: Shape) -> Ou
     return _slide(ctx, x, attrs, out_shape, op.maximum)
 
 
+def _all_padding(ctx: Context, number: float, out_shape: Shape, dtype: str) -> Output:
+    carrier = "int32" if dtype in INTEGER_LIMITS else "float32"
+    return narrow(filled(ctx, number, out_shape, carrier), dtype)
+
+
 def maxpool(ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, out_dtype: str) -> Output:
     x = inputs[0]
+    if _has_no_cells(x):
+        least = INTEGER_LIMITS[out_dtype][1] if out_dtype in INTEGER_LIMITS else -np.inf
+        return _all_padding(ctx, least, out_shape, out_dtype)
     if out_dtype == "int32":
         return _slow_maxpool(ctx, x, attrs, out_shape)
     x = convert(x, F32) if is_integer(x) or not _is_static(attrs["padding"]) else x
@@ -193,6 +227,8 @@ def _slow_avgpool(ctx: Context, x: Output, attrs: Attrs, out_shape: Shape) -> Ou
 
 def avgpool(ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, out_dtype: str) -> Output:
     x, padding, include = inputs[0], attrs["padding"], attrs["count_include_pad"]
+    if _has_no_cells(x):
+        return _all_padding(ctx, 0 if include or is_integer(x) else np.nan, out_shape, out_dtype)
     static = _is_static(padding)
     if is_integer(x) or not (static or include):
         return narrow(_slow_avgpool(ctx, x, attrs, out_shape), out_dtype)
@@ -227,8 +263,18 @@ def expand(ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, dtype: 
     return out(op.broadcast(inputs[0], ctx.shape(attrs["shape"])))
 
 
-def stop_of(ctx: Context, start: Any, step: int, size: Any) -> Output:
-    """Where a slice of `size` elements ends; before element 0 is written as far below."""
+def _known_stop(start: Any, step: int, size: Any, before: Any) -> int | None:
+    """Where a slice of `size` of `before` elements ends, if a number says it for all sizes."""
+    if isinstance(start, int) and isinstance(size, int):
+        end = start + step * size
+        return end if end >= 0 else LEAST_INT32  # before element 0 is written as far below
+    if step != 1 or not isinstance(start, int):
+        return None
+    most = shapes.bounds(size)[1]
+    return start + most if shapes.minimum(before - start, most) == size else None
+
+
+def _computed_stop(ctx: Context, start: Any, step: int, size: Any) -> Output:
     span = op.multiply(ctx.size(size), const(step, I64))
     stop = op.add(ctx.size(start), span)
     if step > 0:
@@ -236,23 +282,30 @@ def stop_of(ctx: Context, start: Any, step: int, size: Any) -> Output:
     return out(op.select(op.less(stop, const(0, I64)), const(LEAST_INT32, I64), stop))
 
 
-def slice_(ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, dtype: str) -> Output:
-    x, starts, steps = inputs[0], attrs["starts"], attrs["steps"]
-    whole = [
-        (start, step, size) == (0, 1, known_size(x, dim))
-        for dim, (start, step, size) in enumerate(zip(starts, steps, out_shape, strict=True))
+def _stops(ctx: Context, slices: Sequence[tuple[Any, int, Any, Any]]) -> Output:
+    """Numbers where they can be: with others the plugin forgets to prepare some slices."""
+    known = [_known_stop(*one) for one in slices]
+    if None not in known:
+        return indices(np.array(known, np.int64))
+    parts = [
+        _computed_stop(ctx, start, step, size) if stop is None else const(stop, I64)
+        for stop, (start, step, size, _) in zip(known, slices, strict=True)
     ]
-    dims = [dim for dim, same in enumerate(whole) if not same]
+    return out(op.concat([op.unsqueeze(part, indices([0])) for part in parts], 0))
+
+
+def slice_(ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, dtype: str) -> Output:
+    slices = list(zip(attrs["starts"], attrs["steps"], out_shape, attrs["before"], strict=True))
+    dims = [
+        dim
+        for dim, (start, step, size, before) in enumerate(slices)
+        if (start, step, size) != (0, 1, before)
+    ]
     if not dims:
-        return x
-    first = ctx.shape([starts[d] for d in dims])
-    if all(isinstance(value, int) for d in dims for value in (starts[d], out_shape[d])):
-        ends = [starts[d] + steps[d] * out_shape[d] for d in dims]
-        stop = indices([end if end >= 0 else LEAST_INT32 for end in ends])
-    else:
-        parts = [stop_of(ctx, starts[d], steps[d], out_shape[d]) for d in dims]
-        stop = out(op.concat([op.unsqueeze(part, indices([0])) for part in parts], 0))
-    return out(op.slice(x, first, stop, indices([steps[d] for d in dims]), indices(dims)))
+        return inputs[0]
+    first, stops = ctx.shape([slices[d][0] for d in dims]), _stops(ctx, [slices[d] for d in dims])
+    steps = indices([slices[d][1] for d in dims])
+    return out(op.slice(inputs[0], first, stops, steps, indices(dims)))
 
 
 def where(ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, dtype: str) -> Output:

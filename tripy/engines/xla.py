@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -12,8 +10,9 @@ import jax
 import numpy as np
 from jax.experimental.layout import Format
 
-from tripy import dtypes, errors, passes, shapes
+from tripy import dtypes, errors, memory, passes, shapes
 from tripy.engines.base import Kernel, Options, Refusal
+from tripy.engines.kept import Kept
 from tripy.engines.xla_attention import fuse_attention
 from tripy.engines.xla_memory import FAILURES, PLATFORMS, check, failure
 from tripy.engines.xla_ops import ROWS, refusal
@@ -89,7 +88,7 @@ def _fixed(graph: Graph, lazy: Sequence[str]) -> list[Value]:
     for value in graph.operations:
         node = value.node
         sources = [] if node is None else [id(i) for i in node.inputs]
-        is_lazy = node is None or node.primitive.name in lazy or not shapes.is_static(value.shape)
+        is_lazy = node is None or node.primitive.name in lazy or bool(_symbols([value]))
         if is_lazy or not known.issuperset(sources):
             needed.update(sources)
             continue
@@ -187,6 +186,8 @@ class _Compiled:
         else:
             wanted = [placement.weight(v, is_first) for v in weights]
             call = self._built(wanted, self._inputs, self._outputs)
+            if context.platform == "cpu":  # a GPU's own allocator refuses in time
+                _check_memory(graph, call)
             (formats, usual), _ = call.input_formats
             for value, layout in zip(weights, formats):
                 value.data = jax.device_put(value.data, layout)
@@ -236,6 +237,13 @@ class _Compiled:
         self._run = self._placement.caller(wanted, self._weights, self._inputs)
 
 
+def _check_memory(graph: Graph, compiled: Any) -> None:
+    """Raise TripyMemoryError for what XLA would ask for in vain."""
+    needs = compiled.memory_analysis()
+    if needs is not None:  # not every platform knows
+        memory.check_program(graph, needs.temp_size_in_bytes + needs.output_size_in_bytes)
+
+
 class XLAProgram:
     """A graph on its devices, and programs for the sizes of past calls."""
 
@@ -245,9 +253,7 @@ class XLAProgram:
         platform = PLATFORMS[options.device.kind]
         self._context = Context(options.precision, platform, scopes=scopes)
         self._placement = placement(options)
-        self._programs: OrderedDict[tuple[int, ...], _Compiled] = OrderedDict()
-        self._kept = options.shapes_kept
-        self._lock = threading.Lock()
+        self._programs: Kept[_Compiled] = Kept(options.shapes_kept)
         try:
             with jax.enable_x64(True):
                 graph = passes.fold_normalisation(graph)
@@ -286,15 +292,7 @@ class XLAProgram:
         """Return nothing: JAX's own form of programs holds pickled objects."""
 
     def _program(self, sizes: Mapping[str, int]) -> _Compiled:
-        key = tuple(sizes.values())
-        with self._lock:
-            found = self._programs.get(key)
-            if found is None:
-                found = self._programs[key] = self._compiled(sizes)
-                if len(self._programs) > self._kept:
-                    self._programs.popitem(last=False)
-            self._programs.move_to_end(key)
-            return found
+        return self._programs.get(tuple(sizes.values()), lambda: self._compiled(sizes))
 
     def _compiled(self, sizes: Mapping[str, int]) -> _Compiled:
         graph = specialise(self._graph, sizes) if self._symbols else self._graph
@@ -302,12 +300,14 @@ class XLAProgram:
         try:
             with jax.enable_x64(True):
                 return _Compiled(graph, self._context, self._placement, not self._programs)
+        except errors.TripyException:
+            raise
         except FAILURES as problem:
             raise failure("build the program", problem) from problem
 
 
-def _usual_sizes(graph: Graph) -> dict[str, int]:
-    """Return the opt value of every symbol."""
+def _symbols(values: Iterable[Value]) -> dict[str, shapes.Symbol]:
+    """Return the dynamic sizes in shapes and attributes, by name."""
     found: dict[str, shapes.Symbol] = {}
 
     def collect(item: Any) -> None:
@@ -317,8 +317,14 @@ def _usual_sizes(graph: Graph) -> dict[str, int]:
         else:
             found.update(shapes.symbols(item))
 
-    for value in (*graph.inputs, *graph.values):
+    for value in values:
         collect((value.shape, () if value.node is None else (*value.node.attributes.values(),)))
+    return found
+
+
+def _usual_sizes(graph: Graph) -> dict[str, int]:
+    """Return the opt value of every symbol."""
+    found = _symbols((*graph.inputs, *graph.values))
     return {name: found[name].optimum if name in found else 1 for name in graph.symbols}
 
 

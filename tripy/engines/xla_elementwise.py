@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -16,7 +17,7 @@ from tripy.engines.window_kernels import WIDE
 from tripy.engines.xla_cast import BFLOAT16, BOOL, FLOAT8, FLOAT16, FLOAT32, FLOATS, INT4, cast
 from tripy.engines.xla_types import Array, Attrs, Context, DType, Inputs, Row, Shape
 
-__all__ = ["ROWS", "stretched", "unpacked", "wide"]
+__all__ = ["ROWS", "in_bits", "stretched", "unpacked", "wide"]
 
 Function = Callable[..., Array]
 INT8 = np.dtype(np.int8)
@@ -93,7 +94,27 @@ def _steps(function: Function) -> Function:
 
 
 def _abs(x: Array) -> Array:
-    return x if x.dtype.kind in "ub" else lax.abs(x)
+    """XLA takes its own magnitude of an integer for non-negative, which the least one's is not."""
+    if x.dtype.kind in "ub":
+        return x
+    return lax.abs(x) if x.dtype in FLOATS else lax.select(lax.lt(x, _zero(x)), lax.neg(x), x)
+
+
+def in_bits(function: Function) -> Function:
+    """A product, of integers as bits: XLA takes signed squares of integers for non-negative."""
+
+    def function_of_bits(*inputs: Array, **options: Any) -> Array:
+        kind = inputs[0].dtype
+        if kind.kind != "i":
+            return function(*inputs, **options)
+        bits = np.dtype(f"u{kind}")
+        found = function(*(lax.bitcast_convert_type(x, bits) for x in inputs), **options)
+        return lax.bitcast_convert_type(found, kind)
+
+    return function_of_bits
+
+
+product = in_bits(lax.mul)
 
 
 def _relu(x: Array) -> Array:
@@ -179,8 +200,8 @@ def _powers(base: Array, exponent: Array, shape: Shape) -> Array:
     result = _one(base)
     for bit in range(limits.bits - (limits.min < 0)):
         odd = lax.ne(exponent & exponent.dtype.type(1 << bit), _zero(exponent))
-        result = lax.select(stretched(odd, shape), lax.mul(result, base), result)
-        base = lax.mul(base, base)
+        result = lax.select(stretched(odd, shape), product(result, base), result)
+        base = product(base, base)
     return result
 
 
@@ -192,7 +213,7 @@ def _pow_integers(base: Array, exponent: Array, shape: Shape) -> Array:
     base, exponent = stretched(base, shape), stretched(exponent, shape)
     one = _one(base)
     unit = lax.select(lax.ne(exponent & one, _zero(base)), base, one)
-    unit = lax.select(lax.eq(lax.abs(base), one), unit, _zero(base))
+    unit = lax.select(lax.eq(_abs(base), one), unit, _zero(base))
     return lax.select(lax.lt(exponent, _zero(exponent)), unit, powers)
 
 
@@ -279,7 +300,7 @@ ROWS: dict[str, Row] = {
         {
             "add": _kinds(lax.add, lax.bitwise_or),
             "sub": lax.sub,
-            "mul": _kinds(lax.mul, lax.bitwise_and),
+            "mul": _kinds(product, lax.bitwise_and),
         },
     ),
     **_rows(

@@ -84,6 +84,16 @@ def take(data: Any) -> tuple[Any, device]:
     return array, require(f"gpu:{devices_of('gpu').index(at)}")
 
 
+def duplicate(data: Any) -> Any:
+    """Return a copy of an array, in the same layout on the same device."""
+    check()
+    try:
+        with jax.enable_x64(True):
+            return jax.device_put(data, data.format, may_alias=False)
+    except FAILURES as problem:
+        raise failure(f"copy {data.nbytes} bytes", problem) from problem
+
+
 def fetch(data: Any) -> Any:
     """Wait for an array and return its elements as a NumPy array."""
     check()

@@ -22,7 +22,7 @@ from tripy.engines import (
 )
 from tripy.engines.base import Refusal
 from tripy.engines.xla_cast import BFLOAT16, FLOAT16, FLOAT32, FLOATS, cast
-from tripy.engines.xla_elementwise import stretched, unpacked, wide
+from tripy.engines.xla_elementwise import in_bits, stretched, unpacked, wide
 from tripy.engines.xla_types import (
     Array,
     Attrs,
@@ -123,7 +123,7 @@ def _log_softmax(ctx: Context, inputs: Inputs, attrs: Attrs, shape: Shape, dtype
 
 REDUCTIONS: dict[str, Row] = {
     "sum": _reduction(lax.reduce_sum),
-    "prod": _reduction(lax.reduce_prod),
+    "prod": _reduction(in_bits(lax.reduce_prod)),
     "mean": _reduction(lax.reduce_sum, average=True),
     "max": _extreme(lax.reduce_max),
     "min": _extreme(lax.reduce_min),

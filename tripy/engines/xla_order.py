@@ -11,6 +11,7 @@ from jax import lax
 
 from tripy.engines.window_kernels import WIDE
 from tripy.engines.xla_cast import BOOL, FLOAT8, FLOAT64, FLOATS, INT4, cast
+from tripy.engines.xla_elementwise import in_bits
 from tripy.engines.xla_types import Array, Attrs, Context, DType, Inputs, Row, Shape
 
 INT8, INT16, INT32, INT64 = (np.dtype(f"int{bits}") for bits in (8, 16, 32, 64))
@@ -29,7 +30,7 @@ def cumsum(ctx: Context, inputs: Inputs, attrs: Attrs, shape: Shape, dtype: DTyp
 def cumprod(ctx: Context, inputs: Inputs, attrs: Attrs, shape: Shape, dtype: DType) -> Array:
     """In float64: float32 may not hold a product of parts where it holds that of all."""
     wide = FLOAT64 if dtype in FLOATS else dtype
-    return cast(lax.cumprod(cast(inputs[0], wide), axis=attrs["dim"]), dtype)
+    return cast(in_bits(lax.cumprod)(cast(inputs[0], wide), axis=attrs["dim"]), dtype)
 
 
 # Order.

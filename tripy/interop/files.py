@@ -40,8 +40,13 @@ def bad(problem: str, fix: str | None = None) -> NoReturn:
 
 def read(path: FilePath, decode: Callable[[Any], ResultT], expected: str, fix: str) -> ResultT:
     """Return what a memory map of a file is decoded to; what is wrong with it: TripyFileError."""
+    return checked(path, lambda: decode(_mapped(path)), expected, fix)
+
+
+def checked(path: FilePath, make: Callable[[], ResultT], expected: str, fix: str) -> ResultT:
+    """Return what a function makes of a file; what is wrong with the file: TripyFileError."""
     try:
-        return decode(_mapped(path))
+        return make()
     except errors.TripyException:  # some are ValueErrors and OSErrors too
         raise
     except FileNotFoundError as problem:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from tripy import dtypes, errors, shapes
 from tripy.dtypes import FLOATS, dtype
 from tripy.graph import Type, Value, shape_text
+from tripy.host import to_float
 from tripy.nn.module import (
     Module,
     check_divides,
@@ -87,7 +88,7 @@ class BatchNorm(Module):
         (self.num_features,) = check_sizes(num_features=num_features)
         check_float(dtype)
         self.dtype = dtype
-        self.eps = float(eps)
+        self.eps = to_float(eps)
         for name in ("weight", "bias", "running_mean", "running_var"):
             setattr(self, name, default_parameter((self.num_features,), dtype))
 
@@ -136,7 +137,7 @@ class _TrailingNorm(Module):
         self.normalized_shape = tuple(check_sizes(normalized_shape=size)[0] for size in sizes)
         check_float(dtype)
         self.dtype = dtype
-        self.eps = float(eps)
+        self.eps = to_float(eps)
         self.weight = default_parameter(self.normalized_shape, dtype)
 
     def _dims(self, input: Tensor) -> tuple[int, ...]:
@@ -275,7 +276,7 @@ class _ChannelNorm(Module):
         (self.num_channels,) = check_sizes(num_channels=num_channels)
         check_float(dtype)
         self.dtype = dtype
-        self.eps = float(eps)
+        self.eps = to_float(eps)
         self.weight = default_parameter((self.num_channels,), dtype)
         self.bias = default_parameter((self.num_channels,), dtype)
 

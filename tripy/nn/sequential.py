@@ -75,7 +75,7 @@ class Sequential(Module):
             return members[key]
         raise errors.error(
             errors.TripyKeyError,
-            f"this Sequential has no member {key!r}.",
+            f"this Sequential has no member {errors.brief(key)}.",
             received=errors.describe(key),
             expected=errors.one_of(map(repr, members)) if members else "nothing: it has no members",
             fix=errors.did_you_mean(key, members) or "use a position or one of these keys",

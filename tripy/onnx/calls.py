@@ -16,7 +16,7 @@ from tripy.ops.movement import reshape
 from tripy.shapes import Size
 from tripy.tensor import Tensor, make_size, wrap
 
-_MOST_KNOWN = 4096  # elements of a constant that may take part in arithmetic of sizes
+MOST_KNOWN = 4096  # elements of a constant that may take part in arithmetic of sizes
 
 
 class Known(NamedTuple):
@@ -41,6 +41,7 @@ class Step(NamedTuple):
     outputs: tuple[str, ...]
     attributes: dict[str, Any]
     opset: int
+    usual: frozenset[str] = frozenset()  # attributes that are what the standard takes without them
 
     def used(self, index: int) -> bool:
         """Whether an optional output is asked for."""
@@ -58,7 +59,7 @@ def as_known(value: Operand) -> Known | None:
         return value
     if value._value.traced or value.dtype not in (dtypes.int32, dtypes.int64, dtypes.bool_):
         return None
-    if not isinstance(value.size, int) or value.size > _MOST_KNOWN:
+    if not isinstance(value.size, int) or value.size > MOST_KNOWN:
         return None
     return Known(value.numpy().astype(object), value.dtype)
 
@@ -69,16 +70,27 @@ def is_static(value: Known) -> bool:
 
 
 def to_tensor(value: Tensor | Known) -> Tensor:
-    """Return a tensor. Known int64 values become int32 where they fit: engines compute it."""
+    """Return a tensor of the dtype that the model says."""
     if isinstance(value, Tensor):
         return value
     if is_static(value):
-        array = value.array.astype(dtypes.to_numpy(value.dtype))
-        return Tensor(_narrowed(array) if value.dtype is dtypes.int64 else array)
-    parts = [wrap(make_size(size)._value) for size in value.array.flat]
-    if value.array.ndim == 0:
-        return parts[0]
-    return reshape(stack(parts), value.array.shape)
+        return Tensor(value.array.astype(dtypes.to_numpy(value.dtype)))
+    parts = [_size_tensor(size) for size in value.array.flat]
+    sizes = parts[0] if value.array.ndim == 0 else reshape(stack(parts), value.array.shape)
+    return cast(sizes, value.dtype)
+
+
+def _size_tensor(size: Size) -> Tensor:
+    """A size is made as int32, so larger ones are refused at the call."""
+    if not shapes.holds(size, "<=", 2**31 - 1, "a size must fit int32"):
+        raise errors.error(
+            errors.TripyUnsupportedError,
+            "a size beyond int32 cannot be a tensor.",
+            received=str(size),
+            expected=f"at most {2**31 - 1}",
+            fix="describe inputs with smaller sizes",
+        )
+    return wrap(make_size(size)._value)
 
 
 def _narrowed(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -87,24 +99,16 @@ def _narrowed(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def narrow(tensor: Tensor) -> Tensor:
-    """Return a known int64 tensor as int32 where its values fit, others as they are."""
+    """Return known int64 indices as int32 where they fit, others as they are."""
     if tensor.dtype is not dtypes.int64 or tensor._value.traced:
         return tensor
     return Tensor(_narrowed(tensor.numpy()))
-
-
-def narrow_constant(tensor: Tensor) -> Tensor:
-    """Do so for the constants of the model only: arithmetic of inputs stays exact."""
-    return narrow(tensor) if tensor._value.parameter else tensor
 
 
 def unified(tensors: Sequence[Tensor]) -> list[Tensor]:
     """Return operands of one dtype where int64 values were kept in int32."""
     if {tensor.dtype for tensor in tensors} != {dtypes.int32, dtypes.int64}:
         return list(tensors)
-    narrowed = [narrow_constant(tensor) for tensor in tensors]
-    if all(tensor.dtype is dtypes.int32 for tensor in narrowed):
-        return narrowed
     return [cast(tensor, dtypes.int64) for tensor in tensors]
 
 
@@ -115,6 +119,8 @@ class Call:
         self.step = step
         self.values = list(values)
         self.opset = step.opset
+        self.seen = set(step.usual)  # attributes that were asked for
+        self.taken: set[int] = set()  # inputs that were asked for
 
     def has(self, index: int) -> bool:
         """Whether an optional input is there."""
@@ -122,11 +128,24 @@ class Call:
 
     def attr(self, name: str, default: Any = None) -> Any:
         """Return an attribute, or a default."""
+        self.seen.add(name)
         return self.step.attributes.get(name, default)
+
+    def ignored(self) -> str | None:
+        """Name what the file has and the row did not ask for, so that it is never passed over."""
+        harmless = HARMLESS.get(self.step.op, frozenset()) | _EVERYWHERE
+        for name, value in self.step.attributes.items():
+            if name not in self.seen and name not in harmless:
+                return f"{name}={errors.brief(value)} is not understood"
+        for i, value in enumerate(self.values):
+            if value is not None and i not in self.taken | harmless:
+                return f"input {i} is not understood"
+        return None
 
     def operand(self, index: int) -> Tensor | Known:
         """Return an input that is not optional."""
         value = self.values[index] if len(self.values) > index else None
+        self.taken.add(index)
         if value is None:
             raise self.unsupported(f"input {index} is missing")
         return value
@@ -134,10 +153,6 @@ class Call:
     def tensor(self, index: int = 0) -> Tensor:
         """Return an input as a tensor."""
         return to_tensor(self.operand(index))
-
-    def moved(self) -> Tensor:
-        """Return the first input, whose elements are only moved."""
-        return narrow_constant(self.tensor())
 
     def optional(self, index: int) -> Tensor | None:
         """Return an input as a tensor, or None where it is left out."""
@@ -167,8 +182,8 @@ class Call:
 
     def axes(self, index: int = 1) -> list[int] | None:
         """Return axes, an attribute of old versions and an input of later ones."""
-        if "axes" in self.step.attributes:
-            return list(self.step.attributes["axes"])
+        if self.attr("axes") is not None:
+            return list(self.attr("axes"))
         return self.ints(index) if self.has(index) else None
 
     def numbers(self, index: int) -> list[Any]:
@@ -192,6 +207,25 @@ class Call:
 
 def _shown(value: Operand) -> Any:
     return value.array.tolist() if isinstance(value, Known) else value
+
+
+_EVERYWHERE = frozenset(["consumed_inputs"])
+#: Attributes and positions of inputs that change no result, or that a check of the node looks at.
+HARMLESS: dict[str, frozenset[str | int]] = {
+    "Cast": frozenset(["round_mode"]),  # of float8e8m0, which tripy lacks
+    "CastLike": frozenset(["round_mode"]),
+    "Gemm": frozenset(["broadcast"]),  # the third operand broadcasts in one way only
+    "Dropout": frozenset(["ratio", "seed", 1]),
+    "BatchNormalization": frozenset(["momentum", "is_test"]),
+    "TopK": frozenset(["sorted"]),  # 0 leaves the order open
+    "MaxPool": frozenset(["storage_order", "dilations"]),  # the order is that of the indices
+    "AveragePool": frozenset(["dilations"]),
+    "Range": frozenset(["stash_type"]),  # elements are rounded once here
+    "Resize": frozenset(
+        ["antialias", "cubic_coeff_a", "exclude_outside", "extrapolation_value",
+         "keep_aspect_ratio_policy", 1]
+    ),
+}  # fmt: skip
 
 
 # What tables of rows consist of. ------------------------------------------------------------

@@ -213,11 +213,11 @@ def _write(onnx: Any, model: Any, target: Path) -> None:
             onnx.save_model(model, os.path.join(folder, target.name), **options)
             for name in sorted(os.listdir(folder), reverse=True):  # the data first
                 os.replace(os.path.join(folder, name), target.parent / name)
-    except OSError as problem:
+    except (OSError, ValueError) as problem:  # ValueError: a path with a null character
         raise errors.error(
             errors.TripyFileError,
             "the model cannot be written.",
-            received=f"{target}: {problem.strerror or problem}",
+            received=f"{target}: {getattr(problem, 'strerror', None) or problem}",
             expected="a path in a folder that exists, with room for the file",
             fix="make the folder, or choose another path",
             argument="path",

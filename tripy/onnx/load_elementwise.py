@@ -13,6 +13,7 @@ from tripy.onnx.calls import Call, Check, Result, Row, Step, attribute_check, is
 from tripy.ops import reduce
 from tripy.ops.activation import gelu
 from tripy.ops.elementwise import cast, maximum, minimum, where
+from tripy.ops.movement import reshape
 from tripy.ops.registry import apply
 from tripy.tensor import Tensor
 
@@ -24,7 +25,16 @@ def unary(name: str) -> Row:
 
 def binary(function: Callable[[Any, Any], Any]) -> Row:
     """A function of two operands of one dtype."""
-    return lambda call: function(*call.tensors())
+    return lambda call: function(*aligned(call, *call.tensors()))
+
+
+def aligned(call: Call, lhs: Tensor, rhs: Tensor) -> tuple[Tensor, Tensor]:
+    """Before opset 7 the second operand is laid beside the dims of the first from one on."""
+    axis = call.attr("axis") if call.opset < 7 and call.attr("broadcast", 0) else None
+    if axis is None:
+        return lhs, rhs
+    after = lhs.rank - axis % max(lhs.rank, 1) - rhs.rank
+    return lhs, reshape(rhs, (*rhs.shape, *[1] * after))
 
 
 def variadic(function: Callable[[Any, Any], Any]) -> Row:
@@ -64,7 +74,7 @@ def mod(call: Call) -> Tensor:
 
 def power(call: Call) -> Tensor:
     """The exponent may have a dtype of its own; the result has that of the base."""
-    base, exponent = call.tensor(0), call.tensor(1)
+    base, exponent = aligned(call, call.tensor(0), call.tensor(1))
     if base.dtype is exponent.dtype or is_float(base):
         return base ** cast(exponent, base.dtype)
     if not is_float(exponent):
@@ -95,6 +105,8 @@ def leaky_relu(call: Call) -> Tensor:
 
 def prelu(call: Call) -> Tensor:
     x, slope = call.tensors()
+    if call.opset < 7 and slope.rank == 1 and x.rank > 2:  # one slope per channel
+        slope = reshape(slope, (-1, *[1] * (x.rank - 2)))
     return where(x >= 0.0, x, x * slope)
 
 
@@ -119,10 +131,22 @@ def hard_swish(x: Tensor) -> Tensor:
 
 
 def cast_to(call: Call) -> Tensor:
-    """Masks and small integers as int64 are kept in int32, like sizes."""
     x, kind = call.tensor(), BY_NUMBER[call.attr("to")]
-    is_small = x.dtype is dtypes.bool_ or (x.dtype.itemsize < 4 and x.dtype in dtypes.INTEGERS)
-    return cast(x, dtypes.int32 if kind is dtypes.int64 and is_small else kind)
+    check_saturation(call, kind)
+    return cast(x, kind)
+
+
+def check_saturation(call: Call, kind: dtypes.dtype) -> None:
+    """Only float8 has results beyond its largest number, and here they saturate."""
+    if kind is dtypes.float8 and not call.attr("saturate", 1):
+        raise call.unsupported("saturate=0 is not understood")
+    call.seen.add("saturate")
+
+
+def cast_like(call: Call) -> Tensor:
+    kind = call.tensor(1).dtype
+    check_saturation(call, kind)
+    return cast(call.tensor(), kind)
 
 
 def is_inf(call: Call) -> Result:
@@ -146,9 +170,9 @@ def mean_of(call: Call) -> Tensor:
 
 def reduction(function: Callable[..., Tensor]) -> Row:
     def row(call: Call) -> Tensor:
-        axes = call.axes()
+        axes, is_noop = call.axes(), call.attr("noop_with_empty_axes", 0)
         if not axes:
-            axes = [] if call.attr("noop_with_empty_axes", 0) else None
+            axes = [] if is_noop else None
         return function(call.tensor(), axes, bool(call.attr("keepdims", 1)))
 
     return row
@@ -173,10 +197,13 @@ def _extreme(numbers: Callable[..., Tensor], bools: Callable[..., Tensor]) -> Ro
 
 
 def position(function: Callable[..., Tensor]) -> Row:
-    """The int64 result is kept in int32, which holds every index, until it is returned."""
-    return lambda call: function(
-        call.tensor(), call.attr("axis", 0), bool(call.attr("keepdims", 1))
-    )
+    """Where an extreme is, in int64 as in the standard."""
+
+    def row(call: Call) -> Tensor:
+        found = function(call.tensor(), call.attr("axis", 0), bool(call.attr("keepdims", 1)))
+        return cast(found, dtypes.int64)
+
+    return row
 
 
 # Operations that are one primitive.
@@ -205,7 +232,7 @@ ROWS: dict[str, Row] = {
     "HardSigmoid": hard_sigmoid,
     "Clip": clip,
     "Cast": cast_to,
-    "CastLike": lambda call: cast(call.tensor(), call.tensor(1).dtype),
+    "CastLike": cast_like,
     "Add": binary(lambda a, b: a + b),
     "Sub": binary(lambda a, b: a - b),
     "Mul": binary(lambda a, b: a * b),

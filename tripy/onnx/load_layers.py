@@ -8,7 +8,9 @@ from typing import Any
 
 from tripy import dtypes, shapes
 from tripy.dtypes import dtype
+from tripy.onnx.builder import BY_NUMBER
 from tripy.onnx.calls import Call, Check, Result, Row, Step, attribute_check, later
+from tripy.onnx.load_elementwise import check_saturation
 from tripy.onnx.load_movement import as_matrix
 from tripy.ops import reduce
 from tripy.ops.convolution import conv, conv_transpose
@@ -43,17 +45,24 @@ def _window(call: Call, kernel: Sequence[int]) -> dict[str, Any]:
     return {"stride": stride, "dilation": dilation, "padding": padding}
 
 
+def _kernel(call: Call, weight: Tensor) -> Any:
+    kernel = weight._value.shape[2:]
+    if tuple(call.attr("kernel_shape", kernel)) != kernel:
+        raise call.unsupported("kernel_shape is not that of the weights")
+    return kernel
+
+
 def convolution(call: Call) -> Tensor:
     weight = call.tensor(1)
-    window = _window(call, weight._value.shape[2:])  # type: ignore[arg-type]
+    window = _window(call, _kernel(call, weight))
     groups = call.attr("group", 1)
     return conv(call.tensor(), weight, call.optional(2), groups=groups, **window)
 
 
 def transposed_convolution(call: Call) -> Tensor:
     weight = call.tensor(1)
-    kernel = weight._value.shape[2:]
-    window = _window(call, kernel)  # type: ignore[arg-type]
+    kernel = _kernel(call, weight)
+    window = _window(call, kernel)
     extra = list(call.attr("output_padding", (0,) * len(kernel)))
     options = {"groups": call.attr("group", 1), "output_padding": extra}
     return conv_transpose(call.tensor(), weight, call.optional(2), **window, **options)
@@ -170,9 +179,10 @@ def depth_to_space(call: Call) -> Tensor:
 def space_to_depth(call: Call) -> Tensor:
     x, block = call.tensor(), call.attr("blocksize")
     batch, channels, *space = x._value.shape
+    perm = {"DCR": (0, 3, 5, 1, 2, 4), "CRD": (0, 1, 3, 5, 2, 4)}[call.attr("mode", "DCR")]
     height, width = (shapes.floordiv(size, block) for size in space)
     x = apply("reshape", x, shape=(batch, channels, height, block, width, block))
-    x = permute(x, (0, 3, 5, 1, 2, 4))
+    x = permute(x, perm)
     return apply("reshape", x, shape=(batch, channels * (block * block), height, width))
 
 
@@ -233,6 +243,10 @@ def _scaled_size(call: Call, size: Any, factor: float) -> Any:
 # Quantization --------------------------------------------------------------------------------
 
 
+_NUMBERS = {kind: number for number, kind in BY_NUMBER.items()}
+_UINT8 = _NUMBERS[dtypes.uint8]
+
+
 def _grid(call: Call, kind: dtype) -> tuple[Tensor, bool]:
     """The zero point in the dtype of arithmetic, and whether it is 0 everywhere."""
     if not call.has(2):
@@ -243,9 +257,13 @@ def _grid(call: Call, kind: dtype) -> tuple[Tensor, bool]:
 
 def _along(call: Call, x: Tensor, scale: Tensor) -> tuple[Tensor, int | None]:
     """The scale and the dim that it goes along; one element counts for all."""
+    axis, block = call.attr("axis", 1), call.attr("block_size", 0)
+    sizes = [(scale.shape[d], n) for d, n in enumerate(x.shape)] if scale.rank == x.rank else []
+    if block and (not sizes or any(a * block != b for a, b in sizes[axis % x.rank :][:1])):
+        raise call.unsupported("the scale is not one per block")
     if scale.size == 1:
         return reshape(scale, ()), None
-    return scale, call.attr("axis", 1) % x.rank
+    return scale, axis % x.rank
 
 
 def _broadcast(values: Tensor, dim: int | None, rank: int) -> Tensor:
@@ -254,13 +272,23 @@ def _broadcast(values: Tensor, dim: int | None, rank: int) -> Tensor:
     return reshape(values, [-1 if d == dim else 1 for d in range(rank)])
 
 
+def _refuse_blocks(call: Call) -> None:
+    if call.attr("block_size", 0):
+        raise call.unsupported("blocks of this dtype, or with zero points")
+
+
 def quantize_linear(call: Call) -> Result:
     x = call.tensor()
     scale, dim = _along(call, x, cast(call.tensor(1), x.dtype))
-    kind = call.operand(2).dtype if call.has(2) else dtypes.uint8
+    kind = BY_NUMBER.get(call.attr("output_dtype", 0) or _UINT8)
+    kind = call.operand(2).dtype if call.has(2) else kind
+    if kind is None or call.attr("output_dtype", 0) not in (0, _NUMBERS[kind]):
+        raise call.unsupported("the dtype of the result is not understood")
+    check_saturation(call, kind)
     point, is_zero = _grid(call, x.dtype)
     if is_zero and kind in (dtypes.int8, *dtypes.PACKED):
         return later("quantize", x, scale, kind, dim)
+    _refuse_blocks(call)
     low, high = dtypes.integer_range(kind)
     steps = apply("round", x / _broadcast(scale, dim, x.rank)) + _broadcast(point, dim, x.rank)
     return cast(minimum(maximum(steps, float(low)), float(high)), kind)
@@ -268,10 +296,13 @@ def quantize_linear(call: Call) -> Result:
 
 def dequantize_linear(call: Call) -> Result:
     x, scale = call.tensor(), call.tensor(1)
+    if call.attr("output_dtype", 0) not in (0, _NUMBERS[scale.dtype]):
+        raise call.unsupported("a result of another dtype than the scale")
     scale, dim = _along(call, x, scale)
     point, is_zero = _grid(call, scale.dtype)
     if is_zero and x.dtype in (dtypes.int8, *dtypes.PACKED):
         return later("dequantize", x, scale, scale.dtype, dim)
+    _refuse_blocks(call)
     shifted = cast(x, scale.dtype)
     shifted = shifted if is_zero else shifted - _broadcast(point, dim, x.rank)
     return shifted * _broadcast(scale, dim, x.rank)

@@ -21,7 +21,7 @@ from tripy.onnx.calls import (
 )
 from tripy.ops import joining, movement
 from tripy.ops.create import arange, full
-from tripy.ops.elementwise import cast, where
+from tripy.ops.elementwise import cast, maximum, minimum, where
 from tripy.ops.index import gather, take_along_dim
 from tripy.ops.linear import matmul
 from tripy.ops.registry import apply
@@ -32,7 +32,7 @@ from tripy.tensor import Tensor, make_size
 
 
 def shape(call: Call) -> Known:
-    sizes = _sizes(call.values[0])
+    sizes = _sizes(call.operand(0))
     return known(sizes[call.attr("start", 0) : call.attr("end", len(sizes))], dtypes.int64)
 
 
@@ -41,14 +41,14 @@ def _sizes(value: Any) -> tuple[Size, ...]:
 
 
 def size(call: Call) -> Known:
-    return known(shapes.product(_sizes(call.values[0])), dtypes.int64)
+    return known(shapes.product(_sizes(call.operand(0))), dtypes.int64)
 
 
 def constant_of_shape(call: Call) -> Tensor:
     value = call.attr("value")
     if value is None:
         return full(call.sizes(0), 0.0)
-    element = narrow(Tensor(value))
+    element = Tensor(value)
     return full(call.sizes(0), element.item(), element.dtype)
 
 
@@ -56,13 +56,22 @@ def range_(call: Call) -> Tensor:
     kind = call.operand(0).dtype
     if kind in dtypes.INTEGERS:
         start, stop, step = (call.sizes(i)[0] for i in range(3))
-        return arange(start, stop, step, dtypes.int32 if kind is dtypes.int64 else kind)
+        return arange(start, stop, step, kind)
     start, stop, step = (call.numbers(i)[0] for i in range(3))
     return arange(start, stop, step, kind)
 
 
+def dropout(call: Call) -> Sequence[Tensor]:
+    """As in inference: every element is kept."""
+    x = call.tensor()
+    is_training = call.opset < 7 and not call.attr("is_test", 0)
+    if is_training or (call.has(2) and any(call.numbers(2))):
+        raise call.unsupported("elements are dropped at random in training")
+    return [x, full(x.shape, True, dtypes.bool_)]
+
+
 def reshape(call: Call) -> Tensor:
-    x = call.moved()
+    x = call.tensor()
     sizes = list(call.attr("shape", ())) if call.opset < 5 else call.sizes(1)
     if not call.attr("allowzero", 0):
         sizes = [x.shape[i] if type(s) is int and s == 0 else s for i, s in enumerate(sizes)]
@@ -77,21 +86,21 @@ def as_matrix(x: Tensor, axis: int) -> Tensor:
 
 
 def flatten(call: Call) -> Tensor:
-    x, axis = call.moved(), call.attr("axis", 1)
+    x, axis = call.tensor(), call.attr("axis", 1)
     return as_matrix(x, axis if axis >= 0 else axis + x.rank)
 
 
 def transpose(call: Call) -> Tensor:
-    x = call.moved()
+    x = call.tensor()
     return movement.permute(x, call.attr("perm", tuple(reversed(range(x.rank)))))
 
 
 def squeeze(call: Call) -> Tensor:
-    return movement.squeeze(call.moved(), call.axes())
+    return movement.squeeze(call.tensor(), call.axes())
 
 
 def unsqueeze(call: Call) -> Tensor:
-    x, axes = call.moved(), call.axes() or []
+    x, axes = call.tensor(), call.axes() or []
     rank = x.rank + len(axes)
     for axis in sorted(axis % rank for axis in axes):
         x = movement.unsqueeze(x, axis)
@@ -105,11 +114,13 @@ def concat(call: Call) -> Tensor:
 def split(call: Call) -> Sequence[Tensor]:
     sizes = list(call.attr("split", ())) or (call.sizes(1) if call.has(1) else None)
     parts = sizes or len(call.step.outputs)
-    return joining.split(call.moved(), parts, call.attr("axis", 0))
+    if call.attr("num_outputs", len(call.step.outputs)) != len(call.step.outputs):
+        raise call.unsupported("num_outputs is not the number of outputs")
+    return joining.split(call.tensor(), parts, call.attr("axis", 0))
 
 
 def slice_(call: Call) -> Tensor:
-    x = call.moved()
+    x = call.tensor()
     if call.opset < 10:
         starts, ends = list(call.attr("starts")), list(call.attr("ends"))
         axes, steps = call.attr("axes"), None
@@ -124,7 +135,7 @@ def slice_(call: Call) -> Tensor:
 
 
 def expand(call: Call) -> Tensor:
-    x = call.moved()
+    x = call.tensor()
     target = shapes.broadcast(x._value.shape, tuple(call.integers(1)))
     if target is None:
         raise call.unsupported("the sizes do not broadcast")
@@ -132,7 +143,7 @@ def expand(call: Call) -> Tensor:
 
 
 def tile(call: Call) -> Result:
-    return later("tile", call.moved(), call.ints(1))
+    return later("tile", call.tensor(), call.ints(1))
 
 
 def pad(call: Call) -> Tensor:
@@ -163,11 +174,11 @@ def _at_least_zero(amount: Any) -> Any:
 
 
 def gather_(call: Call) -> Tensor:
-    return gather(call.moved(), call.attr("axis", 0), narrow(call.tensor(1)))
+    return gather(call.tensor(), call.attr("axis", 0), narrow(call.tensor(1)))
 
 
 def gather_elements(call: Call) -> Tensor:
-    x, index, axis = call.moved(), narrow(call.tensor(1)), call.attr("axis", 0)
+    x, index, axis = call.tensor(), narrow(call.tensor(1)), call.attr("axis", 0)
     axis %= x.rank
     beside = [slice(0, n) if d != axis else slice(None) for d, n in enumerate(index.shape)]
     return take_along_dim(x[tuple(beside)], axis, index)
@@ -181,10 +192,17 @@ def scatter_elements(call: Call) -> Result:
     return later("scatter", x, call.attr("axis", 0), index, updates, kind)
 
 
+def _limited(index: Tensor) -> Tensor:
+    """Positions in int32; those beyond it are none either way."""
+    if index.dtype is dtypes.int64:
+        index = minimum(maximum(index, -(2**30)), 2**30)
+    return cast(index, dtypes.int32)
+
+
 def one_hot(call: Call) -> Tensor:
     """Positions compared with the class numbers; negative ones count from the end."""
-    depth, (off, on) = call.sizes(1)[0], joining.split(narrow(call.tensor(2)), 2)
-    index = cast(call.tensor(), dtypes.int32)
+    depth, (off, on) = call.sizes(1)[0], joining.split(call.tensor(2), 2)
+    index = _limited(call.tensor())
     axis = call.attr("axis", -1)
     axis = axis if axis >= 0 else axis + index.rank + 1
     index = movement.unsqueeze(where(index < 0, index + depth, index), axis)
@@ -205,7 +223,8 @@ def cumsum(call: Call) -> Result:
 def topk(call: Call) -> Result:
     count = call.sizes(1)[0] if call.has(1) else call.attr("k")
     options = {"dim": call.attr("axis", -1), "largest": bool(call.attr("largest", 1))}
-    return later("topk", call.tensor(), count, **options)
+    values, index = later("topk", call.tensor(), count, **options)
+    return [values, cast(index, dtypes.int64)]
 
 
 def triangle(call: Call) -> Result:
@@ -237,8 +256,8 @@ ROWS: dict[str, Row] = {
     "Size": size,
     "ConstantOfShape": constant_of_shape,
     "Range": range_,
-    "Identity": lambda call: call.values[0],
-    "Dropout": lambda call: call.tensor(),
+    "Identity": lambda call: call.operand(0),
+    "Dropout": dropout,
     "Reshape": reshape,
     "Flatten": flatten,
     "Transpose": transpose,
@@ -265,7 +284,6 @@ CHECKS: dict[str, Check] = {
     "Constant": lambda step: (
         None if set(step.attributes) <= _CONSTANTS else "strings or sparse data"
     ),
-    "Dropout": lambda step: "the mask as a result" if step.used(1) else None,
     "Pad": attribute_check("mode", ("constant", "reflect", "edge"), "constant"),
     "ScatterElements": attribute_check("reduction", ("none", "add", "max", "min"), "none"),
 }

@@ -6,7 +6,7 @@ import functools
 import inspect
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,9 +27,8 @@ def load(source: Any) -> Module:
 
     The module takes the inputs of the model in order, also by name, and returns one tensor or a
     tuple. Its parameters are the initializers, under their names; ``input_infos`` describes the
-    inputs for :func:`tripy.compile`. Sizes, positions and masks that the file has as int64
-    are int32 until they are returned, and inputs of int64 may be given as int32, because not every
-    engine computes int64.
+    inputs for :func:`tripy.compile`. int64 is exact. OpenVINO runs what is proved to fit int32,
+    and inputs of int64 may be given as int32, which helps it to prove that.
 
     Args:
         source: path of a file, the bytes of one, or an ``onnx.ModelProto``.
@@ -58,7 +57,8 @@ def load(source: Any) -> Module:
         [[1.0]]
     """
     onnx = require()
-    name = "the bytes" if isinstance(source, _BYTES) else str(source)
+    is_text = isinstance(source, (str, os.PathLike))
+    name = "the bytes" if isinstance(source, _BYTES) else str(source) if is_text else "the model"
     try:
         model = _read(onnx, source)
         return _module(onnx, model)
@@ -124,17 +124,44 @@ def _module(onnx: Any, model: Any) -> Module:
     if len(model.functions):
         model = onnx.inliner.inline_local_functions(model)
     opset = max([v.version for v in model.opset_import if v.domain in _DOMAINS], default=1)
-    _check_supported(onnx, model.graph, opset)
+    _check_opset(onnx, opset)
+    nodes, needed = _needed(model.graph)
+    _check_supported(onnx, model.graph, nodes, needed, opset)
     _check_nodes(onnx, model)
     arrays = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
     inputs = _inputs(model.graph, set(arrays))
-    steps = [_step(onnx, node, opset) for node in model.graph.node]
+    steps = [_step(onnx, node, opset, needed) for node in nodes]
     _check_order(steps, [i.name for i in inputs], arrays, model.graph)
     outputs = [(o.name, o.type.tensor_type.elem_type) for o in model.graph.output]
     return OnnxModule(inputs, outputs, steps, arrays)
 
 
 _DOMAINS = ("", "ai.onnx")
+NEWEST = 28  # the last version of the standard that the rows were read against
+
+
+def _check_opset(onnx: Any, opset: int) -> None:
+    known = min(NEWEST, onnx.defs.onnx_opset_version())
+    if opset > known:
+        raise errors.error(
+            errors.TripyUnsupportedError,
+            "the model has a newer opset than is known, which may change what operations mean.",
+            received=f"opset {opset}",
+            expected=f"an opset up to {known}",
+            fix=f"export the model with opset {known}",
+            argument="source",
+        )
+
+
+def _needed(graph: Any) -> tuple[list[Any], set[str]]:
+    """Return the nodes that the outputs need, and the names of all values that are used."""
+    used = {output.name for output in graph.output}
+    found = []
+    for node in reversed(graph.node):
+        if not used.isdisjoint(node.output):
+            found.append(node)
+            used.update(node.input)
+    return found[::-1], used
 
 
 def _attribute(onnx: Any, attribute: Any) -> Any:
@@ -146,12 +173,26 @@ def _attribute(onnx: Any, attribute: Any) -> Any:
     return tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
 
 
-def _step(onnx: Any, node: Any, opset: int) -> Any:
+def _step(onnx: Any, node: Any, opset: int, needed: Container[str]) -> Any:
     from tripy.onnx.calls import Step
 
     attributes = {a.name: _attribute(onnx, a) for a in node.attribute}
     name = node.name or (node.output[0] if node.output else node.op_type)
-    return Step(node.op_type, name, tuple(node.input), tuple(node.output), attributes, opset)
+    outputs = tuple(output if output in needed else "" for output in node.output)
+    usual = frozenset(_usual(onnx, node, opset))
+    return Step(node.op_type, name, tuple(node.input), outputs, attributes, opset, usual)
+
+
+def _usual(onnx: Any, node: Any, opset: int) -> Iterator[str]:
+    """The attributes whose values are the defaults of the standard."""
+    if not onnx.defs.has(node.op_type, opset, ""):
+        return
+    declared = onnx.defs.get_schema(node.op_type, opset, "").attributes
+    for attribute in node.attribute:
+        default = declared[attribute.name].default_value if attribute.name in declared else None
+        is_known = default is not None and default.type
+        if is_known and _attribute(onnx, default) == _attribute(onnx, attribute):
+            yield attribute.name
 
 
 def _check_nodes(onnx: Any, model: Any) -> None:
@@ -176,9 +217,12 @@ def _check_order(steps: Sequence[Any], inputs: Sequence[str], arrays: Any, graph
             raise _damaged("the model", f"nothing makes the output {output.name!r}")
 
 
-def _check_supported(onnx: Any, graph: Any, opset: int) -> None:
+def _check_supported(
+    onnx: Any, graph: Any, nodes: Sequence[Any], needed: Container[str], opset: int
+) -> None:
     """Raise TripyUnsupportedError with everything that has no translation."""
-    found = [*_unsupported_nodes(onnx, graph, opset), *_unsupported_types(onnx, graph)]
+    found = [*_unsupported_nodes(onnx, nodes, needed, opset)]
+    found += _unsupported_types(onnx, graph, nodes)
     if found:
         raise errors.error(
             errors.TripyUnsupportedError,
@@ -190,9 +234,11 @@ def _check_supported(onnx: Any, graph: Any, opset: int) -> None:
         )
 
 
-def _unsupported_nodes(onnx: Any, graph: Any, opset: int) -> Iterator[tuple[str, str]]:
+def _unsupported_nodes(
+    onnx: Any, nodes: Sequence[Any], needed: Container[str], opset: int
+) -> Iterator[tuple[str, str]]:
     rows, checks = _tables()
-    for node in graph.node:
+    for node in nodes:
         op = node.op_type
         shown = f"{node.domain}.{op}" if node.domain not in _DOMAINS else op
         where = node.name or ", ".join(node.output)
@@ -200,19 +246,19 @@ def _unsupported_nodes(onnx: Any, graph: Any, opset: int) -> Iterator[tuple[str,
             yield shown, where
             continue
         check = checks.get(op)
-        reason = check(_step(onnx, node, opset)) if check else None
+        reason = check(_step(onnx, node, opset, needed)) if check else None
         if reason:
             yield f"{op} with {reason}", where
 
 
-def _unsupported_types(onnx: Any, graph: Any) -> Iterator[tuple[str, str]]:
+def _unsupported_types(onnx: Any, graph: Any, nodes: Sequence[Any]) -> Iterator[tuple[str, str]]:
     from tripy.onnx.builder import BY_NUMBER
 
     yield from (("a sparse initializer", t.values.name) for t in graph.sparse_initializer)
     tensors = [(t.data_type, t.name) for t in graph.initializer]
     tensors += [
         (attribute.t.data_type, node.name or node.output[0])
-        for node in graph.node
+        for node in nodes
         for attribute in node.attribute
         if attribute.HasField("t") and node.output
     ]
@@ -314,7 +360,7 @@ class OnnxModule(Module):
         for i, value in zip(self._inputs, given):
             tensor = value if isinstance(value, Tensor) else Tensor(value)
             _check_input(i, tensor)
-            known[i.name] = tensor
+            known[i.name] = cast(tensor, i.info.dtype)  # int64 may be given as int32
         for step in self._steps:
             _run(step, known)
         results = [_result(known[name], kind) for name, kind in self._outputs]
@@ -365,13 +411,20 @@ def _run(step: Any, known: dict[str, Any]) -> None:
         results = size_rows.run(call)
         if results is None:
             results = _tables()[0][step.op](call)
+        reason = call.ignored()
+        if reason:
+            raise call.unsupported(reason)
     except errors.TripyException as problem:
         problem.add_note(f"  in the ONNX node {step.name!r} ({step.op})")
         raise
     except _MALFORMED as problem:
         raise call.unsupported(" ".join(str(problem).split())) from problem
     several = isinstance(results, (list, tuple)) and not hasattr(results, "_fields")
-    known.update(zip(step.outputs, results if several else [results]))
+    made = results if several else [results]
+    if any(map(step.used, range(len(made), len(step.outputs)))):
+        raise call.unsupported(f"only {len(made)} of its {len(step.outputs)} outputs are known")
+    known.update(zip(step.outputs, made))
+    known[""] = None
 
 
 # What Python and NumPy raise for inputs and attributes that contradict each other.

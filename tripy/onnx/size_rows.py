@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import operator
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tripy import dtypes, shapes
-from tripy.onnx.calls import Call, Known, as_known, is_static
+from tripy.onnx.calls import MOST_KNOWN, Call, Known, as_known, is_static
 from tripy.shapes import Size
 
 #: Returns None for what only tensors can express.
@@ -27,6 +28,8 @@ def run(call: Call) -> list[Known] | None:
     deciding = call.values[:1] if call.step.op in _OF_ONE_OPERAND else call.values
     if row is None or not any(isinstance(value, Known) for value in deciding):
         return None
+    if call.step.attributes.get("broadcast"):  # in the way of old versions
+        return None
     operands = [as_known(value) for value in call.values]
     present = [value for value in operands if value is not None]
     if len(present) != len(operands):
@@ -36,6 +39,7 @@ def run(call: Call) -> list[Known] | None:
     except _Undecided:
         return None
     results = [found] if isinstance(found, Known) else found
+    call.taken.update(range(len(operands)))  # every row here looks at all of them
     return results if results is None or all(map(_fits, results)) else None
 
 
@@ -80,6 +84,14 @@ def _divided(lhs: Size, rhs: Size) -> Size:
     return shapes.floordiv(lhs, rhs)
 
 
+def _rest(call: Call, operands: Sequence[Known]) -> Known:
+    """The remainders of the two modes differ below zero only."""
+    is_signed = bool(call.attr("fmod", 0))
+    if is_signed and any(shapes.bounds(size)[0] < 0 for size in operands[0].array.flat):
+        raise _Undecided
+    return _elementwise(_remainder)(call, operands)  # type: ignore[return-value]
+
+
 def _remainder(lhs: Size, rhs: Size) -> Size:
     if shapes.bounds(rhs)[0] < 1:
         raise _Undecided
@@ -94,6 +106,7 @@ def _cast(call: Call, operands: Sequence[Known]) -> Known | None:
     from tripy.onnx.builder import BY_NUMBER
 
     kind = BY_NUMBER[call.attr("to")]
+    call.attr("saturate")  # of floats only
     if kind in (dtypes.int32, dtypes.int64) and operands[0].dtype is not dtypes.bool_:
         return Known(operands[0].array, kind)
     return None
@@ -103,6 +116,8 @@ def _reduced(function: Callable[[Any, Any], Any], start: int) -> Row:
     def row(call: Call, operands: Sequence[Known]) -> Known | None:
         axes = call.axes()
         array, keep = operands[0].array, bool(call.attr("keepdims", 1))
+        if not axes and call.attr("noop_with_empty_axes", 0):
+            return operands[0]
         if array.ndim != 1 or axes not in (None, [0], [-1]):
             return None
         total: Any = start
@@ -152,12 +167,14 @@ def _unsqueeze(call: Call, operands: Sequence[Known]) -> Known:
 def _reshape(call: Call, operands: Sequence[Known]) -> Known | None:
     if not is_static(operands[1]) or 0 in operands[1].array:
         return None
+    call.attr("allowzero")  # no size is 0
     shape = [int(size) for size in operands[1].array]
     return Known(operands[0].array.reshape(shape), operands[0].dtype)
 
 
 def _split(call: Call, operands: Sequence[Known]) -> list[Known] | None:
     array, count = operands[0].array, len(call.step.outputs)
+    call.attr("axis"), call.attr("num_outputs")  # there is one axis; each output gets its part
     if array.ndim != 1 or (len(operands) > 1 and not is_static(operands[1])):
         return None
     sizes = operands[1].array.tolist() if len(operands) > 1 else call.attr("split")
@@ -169,14 +186,18 @@ def _split(call: Call, operands: Sequence[Known]) -> list[Known] | None:
 def _range(call: Call, operands: Sequence[Known]) -> Known | None:
     if not all(map(is_static, operands)):
         return None
-    numbers = [int(value.array.item()) for value in operands]
-    return Known(np.array(range(*numbers), dtype=object), operands[0].dtype)
+    numbers = range(*[int(value.array.item()) for value in operands])
+    if numbers[MOST_KNOWN:]:
+        return None
+    return Known(np.array(numbers, dtype=object), operands[0].dtype)
 
 
 def _expand(call: Call, operands: Sequence[Known]) -> Known | None:
     if not is_static(operands[1]):
         return None
     target = np.broadcast_shapes(operands[0].array.shape, tuple(map(int, operands[1].array)))
+    if math.prod(target) > MOST_KNOWN:
+        return None
     return Known(np.broadcast_to(operands[0].array, target), operands[0].dtype)
 
 
@@ -190,7 +211,7 @@ ROWS: dict[str, Row] = {
     "Mul": _elementwise(operator.mul),
     "Neg": _elementwise(operator.neg),
     "Div": _elementwise(_divided),
-    "Mod": _elementwise(_remainder),
+    "Mod": _rest,
     "Min": _elementwise(lambda *sizes: functools.reduce(shapes.minimum, sizes)),
     "Max": _elementwise(lambda *sizes: functools.reduce(shapes.maximum, sizes)),
     "Equal": _compared("=="),

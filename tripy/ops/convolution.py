@@ -136,7 +136,8 @@ def flops(node: Node) -> float:
 def _work(node: Node) -> float:
     """Few channels per group share the copy of a cell: of the result, or transposed, the input."""
     groups: int = node.attributes["groups"]
-    return flops(node) * (1 + _COPY * groups / max(volume(node.inputs[1].shape[:1]), 1))
+    copies = _COPY * groups / max(volume(node.inputs[1].shape[:1]), 1)
+    return max(flops(node) * (1 + copies), volume(node.shape))
 
 
 primitive("conv", _conv_type, _work)

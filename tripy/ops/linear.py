@@ -45,7 +45,7 @@ def _not_contracted(input: Value, other: Value) -> errors.TripyShapeError:
 
 
 def _product_work(node: Node) -> float:
-    return 2 * volume(node.shape) * volume(node.inputs[0].shape[-1:])
+    return 2 * volume(node.shape) * max(volume(node.inputs[0].shape[-1:]), 1)
 
 
 primitive("matmul", _product, _product_work)

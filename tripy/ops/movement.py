@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tripy import errors, shapes
+from tripy.counting import too_wide
 from tripy.graph import Type, Value, shape_text
 from tripy.ops.registry import (
     apply,
@@ -57,6 +58,8 @@ def to_shape(sizes: Any, argument: str = "shape", keep: bool = False) -> Shape:
                 fix="write -1 for a size to infer" if keep else "write numbers of 0 or more",
                 argument=argument if single is not None else (argument, i),
             )
+        if isinstance(size, int) and size > shapes.LARGEST_64:
+            raise too_wide(size)
     return items  # type: ignore[return-value]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from tripy import devices, dtypes, errors, shapes
 from tripy.dtypes import FLOATS, INTEGERS, dtype
 from tripy.graph import Value
-from tripy.host import HOOKS, NUMBER_KINDS, number_kind, numbers_to_array
+from tripy.host import HOOKS, NUMBER_KINDS, number_kind, numbers_to_array, to_float
 from tripy.ops.registry import same_dtypes, shape_error
 from tripy.tensor import DimensionSize, Tensor, wrap
 
@@ -52,7 +52,11 @@ def literal(data: Any, kind: dtype, place: devices.device) -> Tensor:
 def _leaves(value: Any) -> tuple[list[Any], type | None]:
     """Return the numbers of a Python operand and their widest kind; None for array objects."""
     leaves = [value]
+    depth = 0
     while leaves and all(isinstance(leaf, (list, tuple)) for leaf in leaves):
+        depth += 1
+        if depth > shapes.MAX_RANK:  # a list may contain itself; making a tensor of it says so
+            return leaves, None
         leaves = [leaf for item in leaves for leaf in item]
     kinds = [number_kind(leaf) for leaf in leaves]
     known = [kind for kind in kinds if kind is not None]
@@ -122,6 +126,8 @@ def _scalar(value: Any, widest: type, kind: dtype, argument: str) -> Any:
             )
     if kind is dtypes.float8:
         return numbers_to_array([value], widest, kind).reshape(())
+    if widest is int and kind in FLOATS:
+        value = to_float(value)  # infinite where no float is as large
     with np.errstate(over="ignore"):
         return np.asarray(value, dtypes.to_numpy(kind))
 

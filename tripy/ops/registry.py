@@ -49,13 +49,18 @@ def apply(name: str, *inputs: Tensor, **attributes: Any) -> Tensor:
             traced = True
         if value.device is not place:
             is_mixed = True
-    if not traced and shapes.Dim in map(type, result[1]):
-        traced = True  # the sizes depend on inputs, even if the elements do not
+    if not traced and (_is_symbolic(result[1]) or any(map(_is_symbolic, attributes.values()))):
+        traced = True  # sizes depend on inputs, even if the elements do not
     if is_mixed:
         place = common_device(values)
         if not traced:
             node.inputs = tuple([moved(value, place) for value in values])
     return wrap(Value(result[0], result[1], place, node, None, traced, source))
+
+
+def _is_symbolic(item: Any) -> bool:
+    """Whether a dynamic size is in an attribute, such as the start of a window of a weight."""
+    return type(item) is shapes.Dim or (type(item) is tuple and any(map(_is_symbolic, item)))
 
 
 def _too_many_dims(rank: int) -> errors.TripyShapeError:
@@ -74,7 +79,7 @@ def create(name: str, place: device, **attributes: Any) -> Tensor:
     result = record.infer(**attributes)
     source = errors.capture()
     node = Node(record, (), attributes, result, source)
-    traced = any(shapes.symbols(s) for s in (*result[1], *attributes.values()))
+    traced = any(map(_is_symbolic, (*result[1], *attributes.values())))
     return wrap(Value(result[0], result[1], place, node, None, traced, source))
 
 

@@ -1,0 +1,156 @@
+"""What OpenVINO must not fuse: its kernels are wrong with some of what follows them.
+
+A kernel takes over the elementwise operations behind it where its result has no other use. So a
+result that is used twice at once, as both operands of a maximum, keeps them out; the maximum and
+what follows become one kernel.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+
+from openvino import Output
+from openvino import opset15 as op
+
+from tripy import shapes
+from tripy.engines.kernels import ELEMENTWISE
+from tripy.engines.openvino_nodes import is_bool, is_integer, out
+from tripy.graph import Graph, Node, Value, renewed, rewritten
+from tripy.passes import applied
+
+Users = Mapping[int, list[tuple[str, Value]]]
+
+_REDUCTIONS = ("sum", "mean", "max", "min", "prod")
+_FUSED = {*ELEMENTWISE, "batchnorm", "quantize", "dequantize", "cast"}
+_PASSED = ("quantize", "dequantize", "cast", "where", "relu", "mul", "div")  # below a softmax
+_MOVED = ("permute", "reshape", "return")
+_ONE_BLOCK = (8, 16, 32, 64)  # sizes of heads that are one block of columns on every processor
+_FAR = 8  # operations that one kernel takes over, at most
+
+
+def users_of(graph: Graph) -> dict[int, list[tuple[str, Value]]]:
+    """Return the names and results of what takes each value, by its ``id``."""
+    users: dict[int, list[tuple[str, Value]]] = defaultdict(list)
+    for value in graph.operations:
+        if value.node is not None:
+            for source in value.node.inputs:
+                users[id(source)].append((value.node.primitive.name, value))
+    for value in graph.outputs:
+        users[id(value)].append(("return", value))
+    return users
+
+
+def _is_many(value: Value) -> bool:
+    return value.data is not None and value.data.size > 1
+
+
+def _constants_behind(value: Value, users: Users, far: int = _FAR) -> Iterable[Value]:
+    """Yield constants of several elements that a kernel may take over with what follows it."""
+    for name, user in users.get(id(value), ()) if far else ():
+        if user.node is not None and name in _FUSED:
+            yield from filter(_is_many, user.node.inputs)
+            yield from _constants_behind(user, users, far - 1)
+
+
+def _is_reduction_apart(value: Value, node: Node, users: Users) -> bool:
+    """Of rank 3, its kernel counts the channels of what follows along the wrong dim."""
+    is_wrong = node.primitive.name in _REDUCTIONS and len(node.inputs[0].shape) == 3
+    return is_wrong and any(True for _ in _constants_behind(value, users))
+
+
+def _is_product_apart(value: Value, node: Node, users: Users) -> bool:
+    """With sizes that are not known, its kernel takes any vector for one along the last dim."""
+    if node.primitive.name != "matmul" or shapes.is_static(value.shape):
+        return False
+    is_known = isinstance(value.shape[-1], int) and len(value.shape) < 4
+    return any(
+        not (is_known or constant.shape[-1] == constant.data.size)
+        or not isinstance(value.shape[-1], int)
+        for constant in _constants_behind(value, users)
+    )
+
+
+def _is_attention(value: Value, node: Node) -> bool:
+    """Whether it is the product of a softmax with values."""
+    scores: Value | None = node.inputs[0] if node.primitive.name == "matmul" else None
+    while scores is not None and scores.node is not None and not scores.is_leaf:
+        if scores.node.primitive.name == "softmax":
+            return True
+        scores = scores.node.inputs[0] if scores.node.primitive.name in _PASSED else None
+    return False
+
+
+def _is_used_twice(value: Value, users: Users) -> bool:
+    """Whether the result of a kernel that takes over what follows a value has several uses."""
+    uses = users.get(id(value), [])
+    while len(uses) == 1 and uses[0][0] in _FUSED:
+        uses = users.get(id(uses[0][1]), [])
+    return len(uses) > 1
+
+
+def _is_attention_apart(value: Value, node: Node, users: Users) -> bool:
+    """Its kernel is wrong with what follows, and ends the process where its result stays."""
+    if not _is_attention(value, node):
+        return False
+    if shapes.is_static(value.shape) or value.shape[-1] in _ONE_BLOCK:
+        return _is_used_twice(value, users)
+    return any(name not in _MOVED for name, _ in users.get(id(value), ()))
+
+
+_APART: tuple[Callable[[Value, Node, Users], bool], ...] = (
+    _is_reduction_apart,
+    _is_product_apart,
+    _is_attention_apart,
+)
+
+
+def apart(graph: Graph) -> set[int]:
+    """Return the values, by ``id``, whose kernels must not take over what follows."""
+    users = users_of(graph)
+    return {
+        id(value)
+        for value in graph.operations
+        if value.node is not None and any(rule(value, value.node, users) for rule in _APART)
+    }
+
+
+def unfused(x: Output) -> Output:
+    """`x`, by a kernel of its own."""
+    make = op.bitwise_or if is_integer(x) else op.logical_or if is_bool(x) else op.maximum
+    return out(make(x, x))
+
+
+# Constants whose rank is higher than that of what they are combined with.
+
+
+def _rises(node: Node) -> bool:
+    """Whether a constant alone gives the result its rank, which some fused kernels lose."""
+    if node.primitive.name not in ELEMENTWISE or len(node.inputs) < 2:
+        return False
+    most = max((len(v.shape) for v in node.inputs if v.data is None), default=len(node.shape))
+    return most < len(node.shape)
+
+
+def _raised(value: Value, rank: int) -> Value:
+    if value.data is not None:
+        if value.data.size > 1:
+            return value
+        data = value.data.reshape(())
+        return Value(value.dtype, (), value.device, data=data, source=value.source)
+    shape = (1,) * (rank - len(value.shape)) + value.shape
+    return applied("reshape", value, source=value.source, shape=shape)
+
+
+def level(graph: Graph) -> Graph:
+    """Return a graph in which no constant gives an elementwise result its rank."""
+    wanted = {id(v) for v in graph.operations if v.node is not None and _rises(v.node)}
+    if not wanted:
+        return graph
+
+    def changed(value: Value, inputs: tuple[Value, ...]) -> Value:
+        if id(value) in wanted:
+            inputs = tuple(_raised(x, len(value.shape)) for x in inputs)
+        return renewed(value, inputs)
+
+    return rewritten(graph, changed)
