@@ -11,7 +11,7 @@ import pytest
 from fuzz import planted, table
 from fuzz.campaign import Campaign, Finding, seeds_of
 from fuzz.check import check
-from fuzz.generate import generated, usual_modes
+from fuzz.generate import MODES, generated
 from fuzz.program import Call, Input, Line, Program, from_data, operations, to_data
 from fuzz.worker import Worker, environment
 
@@ -19,9 +19,9 @@ from fuzz.worker import Worker, environment
 SEEDS = {"xla": 8, "xla-dynamic": 8}
 
 
-@pytest.mark.parametrize("mode", usual_modes())
+@pytest.mark.parametrize("mode", MODES)
 def test_random_programs_agree_on_every_engine(mode: str) -> None:
-    campaign = Campaign([mode], iter(range(SEEDS.get(mode, 32))), 600, 2, quiet=True)
+    campaign = Campaign([mode], iter(range(SEEDS.get(mode, 24))), 600, 2, quiet=True)
     campaign.run()
     assert not campaign.findings, campaign.summary()
     counts = campaign.counts[mode]

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from .campaign import Campaign, seeds_of
-from .generate import MODES, generated, usual_modes
+from .generate import MODES, generated
 
 
 def parser() -> argparse.ArgumentParser:
@@ -20,7 +20,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--seeds", default="", help="A:B or one seed; default: from the time of day")
     made.add_argument(
         "--modes",
-        default=",".join(usual_modes()),
+        default=",".join(MODES),
         help=f"of {', '.join(MODES)}; default: %(default)s",
     )
     made.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")

@@ -214,7 +214,7 @@ def _narrow(wanted: Any) -> Any:
         return np.zeros(wanted.shape)
     size = np.abs(wanted.astype(np.float64))
     size = np.where(np.isfinite(size), size, 0.0)
-    return 4e-6 * size + 1e-6 * size.max()
+    return 4e-6 * size + 1e-6 * size.max() + 2e-38
 
 
 def _first(x: Any, y: Any, wrong: Any, limit: Any = None) -> str:

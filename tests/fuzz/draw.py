@@ -51,7 +51,6 @@ class Draw:
     dynamic: bool
     quantized: bool
     engine: str
-    weights: int
     inputs: list[Input] = field(default_factory=list)
     symbols: list[Symbol] = field(default_factory=list)
     constants: list[Line] = field(default_factory=list)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import random
-import re
 from bisect import bisect
 from collections.abc import Sequence
 from functools import cache
 from itertools import accumulate
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,8 +29,6 @@ class Mode(NamedTuple):
     precision: str = "float32"
     dynamic: bool = False
     quantized: bool = False
-    #: Largest quantized weight: kernels of CPUs without VNNI saturate with more than 63.
-    weights: int = 63
     #: Only one in so many seeds, where programs take long.
     every: int = 1
 
@@ -47,23 +43,11 @@ MODES = {
     "openvino-bfloat16": Mode("openvino", "bfloat16"),
     "openvino-dynamic": Mode("openvino", dynamic=True),
     "openvino-bfloat16-dynamic": Mode("openvino", "bfloat16", dynamic=True, every=2),
-    "openvino-int8": Mode("openvino", quantized=True, weights=127),
-    "openvino-int8-dynamic": Mode("openvino", dynamic=True, quantized=True, weights=127, every=2),
-    "openvino-int7": Mode("openvino", quantized=True),
-    "openvino-int7-dynamic": Mode("openvino", dynamic=True, quantized=True, every=2),
+    "openvino-int8": Mode("openvino", quantized=True),
+    "openvino-int8-dynamic": Mode("openvino", dynamic=True, quantized=True, every=2),
     "xla": Mode("xla", every=2),
     "xla-dynamic": Mode("xla", dynamic=True, every=8),
 }
-
-
-def usual_modes() -> list[str]:
-    """All of them but int7, or int8 where the CPU's integer kernels would saturate."""
-    try:
-        flags = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        flags = "vnni"
-    other = "int7" if re.search("vnni|amx_int8|asimddp", flags) else "int8"
-    return [name for name in MODES if other not in name]
 
 
 @cache
@@ -79,7 +63,7 @@ class Generator:
         kind = MODES[mode]
         self.mode, self.seed = mode, seed
         rng = random.Random(f"{mode} {seed}")
-        self.draw = Draw(rng, kind.dynamic, kind.quantized, kind.engine, kind.weights)
+        self.draw = Draw(rng, kind.dynamic, kind.quantized, kind.engine)
         self.draw.on_constant, self.draw.on_input = self._constant, self._input
         self.steps: list[Line] = []
         self.sizes: list[Sizes] = [{}, {}, {}] if kind.dynamic else [{}]
@@ -257,4 +241,4 @@ def generated(mode: str, seed: int) -> Program:
         return Generator(mode, seed).program()
 
 
-__all__ = ["MODES", "Mode", "generated", "usual_modes"]
+__all__ = ["MODES", "Mode", "generated"]

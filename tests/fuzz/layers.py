@@ -291,21 +291,13 @@ def scales8(draw: Draw) -> str:
     return draw.notes["scale"]
 
 
-@place
-def limited(draw: Draw) -> str:
-    """The operand, within the limits that kernels without VNNI need when both sides are int8."""
-    draw.now = draw.main
-    return f"tp.clip({draw.current.name}, -3.0, 3.0)" if draw.weights < 127 else draw.current.name
-
-
 def _quantized(draw: Draw, code: str) -> str:
     needs(draw.current.dtype == "float32")
     dim = draw.pick(("", ", weight_quant_dim=0", ", weight_quant_dim=0"))
     kind = draw.pick(("int8",) * 9 + ("int4",))
     limit = draw.pick(("0.05", "0.02", "0.03125", "0.1"))
     scale = f", {limit}" if kind == "int8" and draw.chance(0.9) else ""
-    most = f", most={draw.weights}" if draw.weights < 127 else ""
-    options = f"quant_dtype=tp.{kind}{dim}){scale}{most}"
+    options = f"quant_dtype=tp.{kind}{dim}){scale}"
     return draw.module(f"filled({draw.seed()}, {code}, {options})")
 
 

@@ -37,8 +37,8 @@ def constant(seed: int, shape: tuple[int, ...], kind: str, dtype: str) -> tp.Ten
     return tp.Tensor(array(seed, shape, kind, dtype))
 
 
-def filled(seed: int, module: Any, input_scale: float | None = None, most: int = 127) -> Any:
-    """A module with random weights; those of a quantized one become integers up to ``most``."""
+def filled(seed: int, module: Any, input_scale: float | None = None) -> Any:
+    """A module with random weights, and with scales that fit them if it is quantized."""
     r, made = np.random.default_rng(seed), {}
     for name, old in module.state_dict().items():
         shape, kind = tuple(old.shape), getattr(ml_dtypes, old.dtype.name, old.dtype.name)
@@ -47,7 +47,7 @@ def filled(seed: int, module: Any, input_scale: float | None = None, most: int =
         if name == "weight_scale":
             w, dim = np.abs(made["weight"].astype("float64")), module.weight_quant_dim
             beside = tuple(i for i in range(w.ndim) if dim is None or i != dim % w.ndim)
-            w = np.maximum(w.max(beside), 1e-3) / (7 if module.quant_dtype is tp.int4 else most)
+            w = np.maximum(w.max(beside), 1e-3) / (7 if module.quant_dtype is tp.int4 else 127)
         made[name] = np.asarray(w).astype(kind)
     module.load_state_dict(made)
     if input_scale is not None:

@@ -250,5 +250,5 @@ def _kinds(program: Program) -> Iterator[Program]:
 def _simpler(code: str) -> Iterator[str]:
     """The text without one of its options."""
     for match in re.finditer(r", (\w+)=(\([^()]*(\([^()]*\)[^()]*)*\)|[^,()]+)", code):
-        if match[1] not in ("dtype", "groups", "quant_dtype", "most"):
+        if match[1] not in ("dtype", "groups", "quant_dtype"):
             yield code[: match.start()] + code[match.end() :]

@@ -189,7 +189,7 @@ QUANTIZED = """
 2 | f3-5 | {qsameconv}({x}) ; tp.relu({_}) ; {0} + {_}
 2 | f3-5 | {qconv}({x}) ; tp.{maxpool|avgpool}({_}, {window})
 2 | f3-5 | {qconv}({x}) ; tp.mean({_}, {spatial}, keepdim={flag}) ; {qlinear}({_})
-2 | f2-4 | tp.dequantize(tp.quantize({limited}, 0.05, tp.int8), 0.05, tp.float32) ;\
+2 | f2-4 | tp.dequantize(tp.quantize({x}, 0.05, tp.int8), 0.05, tp.float32) ;\
  tp.dequantize(tp.quantize({same}, 0.05, tp.int8), 0.05, tp.float32) ;\
  {0} @ tp.transpose({0}, -1, -2)
 2 | a | tp.cast(tp.quantize(tp.cast({x}, tp.float32), {scale}, tp.int8), {dtype})
