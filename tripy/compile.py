@@ -395,12 +395,6 @@ def _program(engine: base.Engine, graph: Graph, options: base.Options) -> base.P
     return cache.build(engine, graph, options)
 
 
-def _check(executable: Executable) -> None:
-    from tripy.check import check
-
-    check(executable)
-
-
 @public()
 def compile(
     func: Any,
@@ -493,8 +487,10 @@ def compile(
             options=options,
         )
         if config.check if check is None else check:
+            from tripy.check import check as compare
+
             stages.start("check")
-            _check(executable)
+            compare(executable)
     executable._report = stages.report
     seconds = ", ".join(f"{name} {seconds:.3f} s" for name, seconds in stages.report.stages)
     _logger.info("%d operations built for %s: %s", len(graph.operations), chosen.name, seconds)

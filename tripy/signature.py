@@ -49,11 +49,16 @@ def _is_sequence_of(accepts: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, (list, tuple)) and all(map(accepts, value))
 
 
+_NO_FLOAT = 2**1023  # from here on ints may be beyond any float
+
+
 def _is_number(value: Any) -> bool:
     if isinstance(value, bool):
         return False
+    if isinstance(value, int):
+        return abs(value) < _NO_FLOAT
     kind = getattr(getattr(value, "dtype", None), "kind", None)
-    return isinstance(value, (int, float)) or (kind in ("i", "u", "f") and value.shape == ())
+    return isinstance(value, float) or (kind in ("i", "u", "f") and value.shape == ())
 
 
 def _is_dtype(value: Any) -> bool:
@@ -99,7 +104,7 @@ def _shape_fix(value: Any) -> str:
 KINDS: dict[str, Kind] = {
     "None": Kind((type(None),), lambda value: value is None, "None"),
     "int": Kind((int,), is_integer, "an int", _int_fix),
-    "float": Kind((float, int), _is_number, "a number", _float_fix),
+    "float": Kind((float,), _is_number, "a number", _float_fix),
     "bool": Kind((bool,), lambda value: isinstance(value, bool), "True or False"),
     "str": Kind((str,), lambda value: isinstance(value, str), "a string"),
     "dtype": Kind((), _is_dtype, "a tripy data type", lambda v: f"write {suggestion(v)}"),

@@ -119,12 +119,20 @@ def api_of(call: Call) -> Api | None:
         return None
     api, code = frame.f_locals.get("_api"), frame.f_code
     if isinstance(api, Api):
-        return api
+        return _with_inputs(api, frame.f_locals.get("args"))
     names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
     owner = frame.f_locals.get("self")
     if owner is None:
         return None if code.co_name[0] in "_<" else Api(f"tp.{code.co_name}", names)
     return _api_of_method(owner, code.co_name, names[1:], call.members)
+
+
+def _with_inputs(api: Api, args: Any) -> Api:
+    """Name the inputs of an Executable one by one, where a method takes them as a call does."""
+    if "inputs" not in api.parameters or api.title.rpartition(".")[2] not in _TAKING_INPUTS:
+        return api
+    others = (name for name in api.parameters if name != "inputs")
+    return api._replace(parameters=(*args[0]._call_parameters_(), *others))
 
 
 def _api_of_method(owner: Any, name: str, names: tuple[str, ...], members: list[str]) -> Api:

@@ -8,9 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tripy import errors
 from tripy.graph import Value
-from tripy.host import number_kind
 
 # Between engines, by dtype (rtol, atol); bool and integers that no quantize made are exact.
 TOLERANCES = {

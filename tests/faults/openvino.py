@@ -396,7 +396,7 @@ def int8_matrix_product_then_maxpool() -> bool:
 @fault(
     engine="openvino",
     version="2026.4.1",
-    what="Factors of channels before a mean that is quantized are reduced along another dim",
+    what="Factors of channels are moved behind a mean that is quantized, along the wrong dim",
     instead="a barrier between",
     where="tripy.engines.openvino_quantize:Tracker",
 )

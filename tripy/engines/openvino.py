@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import weakref
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -98,7 +98,7 @@ class Builder:
         self.nodes: dict[int, Any] = {}
         self.sizes: dict[Size, Any] = {}
         self.made: dict[Any, list[Any]] = {}
-        self.tracker = Tracker(_shared(graph), _is_quantized(graph))
+        self.tracker = Tracker(graph, not graph.symbols and not _has_long_chain(graph))
         self.apart = apart(graph)
         self.parameters = [self._parameter(value) for value in graph.inputs]
         self.keep: list[Any] = []  # memory that constants share
@@ -354,19 +354,6 @@ def _check_ends(compiled: Any, graph: Graph) -> None:
             expected="the inputs and results of the graph",
             fix="export the program again",
         )
-
-
-def _is_quantized(graph: Graph) -> bool:
-    return any(v.node and v.node.primitive.name == "quantize" for v in graph.operations)
-
-
-def _shared(graph: Graph) -> set[int]:
-    """Values with several uses, where no snippets keep them apart: those take known sizes only."""
-    if not graph.symbols and not _has_long_chain(graph):
-        return set()
-    uses = Counter(id(i) for v in graph.operations for i in (v.node.inputs if v.node else ()))
-    uses.update(map(id, graph.outputs))
-    return {value for value, times in uses.items() if times > 1}
 
 
 def _has_long_chain(graph: Graph) -> bool:

@@ -42,7 +42,19 @@ def users_of(graph: Graph) -> dict[int, list[tuple[str, Value]]]:
 
 
 def _is_many(value: Value) -> bool:
-    return value.data is not None and value.data.size > 1
+    """Whether it is a constant, or made of nothing else, of several elements."""
+    return not _is_one(value) and (value.data is not None or _is_made_of_constants(value))
+
+
+def _is_one(value: Value) -> bool:
+    return all(size == 1 for size in value.shape)
+
+
+def _is_made_of_constants(value: Value) -> bool:
+    node = None if value.is_leaf else value.node
+    return node is not None and all(
+        i.data is not None or _is_made_of_constants(i) for i in node.inputs
+    )
 
 
 def _constants_behind(value: Value, users: Users, far: int = _FAR) -> Iterable[Value]:
@@ -59,14 +71,17 @@ def _is_reduction_apart(value: Value, node: Node, users: Users) -> bool:
     return is_wrong and any(True for _ in _constants_behind(value, users))
 
 
+def _is_row(value: Value) -> bool:
+    return all(size == 1 for size in value.shape[:-1])
+
+
 def _is_product_apart(value: Value, node: Node, users: Users) -> bool:
     """With sizes that are not known, its kernel takes any vector for one along the last dim."""
     if node.primitive.name != "matmul" or shapes.is_static(value.shape):
         return False
     is_known = isinstance(value.shape[-1], int) and len(value.shape) < 4
     return any(
-        not (is_known or constant.shape[-1] == constant.data.size)
-        or not isinstance(value.shape[-1], int)
+        not (is_known or _is_row(constant)) or not isinstance(value.shape[-1], int)
         for constant in _constants_behind(value, users)
     )
 
@@ -81,21 +96,16 @@ def _is_attention(value: Value, node: Node) -> bool:
     return False
 
 
-def _is_used_twice(value: Value, users: Users) -> bool:
-    """Whether the result of a kernel that takes over what follows a value has several uses."""
-    uses = users.get(id(value), [])
-    while len(uses) == 1 and uses[0][0] in _FUSED:
-        uses = users.get(id(uses[0][1]), [])
-    return len(uses) > 1
-
-
 def _is_attention_apart(value: Value, node: Node, users: Users) -> bool:
-    """Its kernel is wrong with what follows, and ends the process where its result stays."""
+    """Its kernel is wrong with what follows, or ends the process; masks and casts are right."""
     if not _is_attention(value, node):
         return False
+    uses = users.get(id(value), [])
     if shapes.is_static(value.shape) or value.shape[-1] in _ONE_BLOCK:
-        return _is_used_twice(value, users)
-    return any(name not in _MOVED for name, _ in users.get(id(value), ()))
+        while len(uses) == 1 and uses[0][0] in ("where", "cast"):
+            uses = users.get(id(uses[0][1]), [])
+        return len(uses) > 1 or uses[0][0] not in _MOVED
+    return any(name not in _MOVED for name, _ in uses)
 
 
 _APART: tuple[Callable[[Value, Node, Users], bool], ...] = (

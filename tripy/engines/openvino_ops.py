@@ -137,7 +137,8 @@ def without_dims(x: Output, attrs: Attrs, dims: Sequence[int]) -> Output:
 
 
 def reduction(
-    make: Callable[..., Node], integers: Callable[[Output, int], Output] | None = None
+    make: Callable[..., Output | Node],
+    integers: Callable[[Output, int], Output] | None = None,
 ) -> Row:
     """Native reduction, or one dim after the other where that is inexact for int32."""
 
@@ -159,11 +160,13 @@ def mean(ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, dtype: st
     return reduction(op.reduce_mean)(ctx, inputs, attrs, out_shape, dtype)
 
 
-def extreme(mode: str) -> Callable[[Output, Output, bool], Node]:
+def extreme(mode: str) -> Callable[[Output, Output, bool], Output | Node]:
     """Halved meanwhile, because the plugin starts from the largest finite value, not from inf."""
     native = {"max": op.reduce_max, "min": op.reduce_min}[mode]
 
-    def make(x: Output, dims: Output, keepdim: bool) -> Node:
+    def make(x: Output, dims: Output, keepdim: bool) -> Output | Node:
+        if all(known_size(x, dim) == 1 for dim in dims.get_node().get_data()):
+            return x if keepdim else op.squeeze(x, dims)  # both factors would go, too
         halved = native(op.multiply(x, const(0.5, F32)), dims, keepdim)
         return op.multiply(halved, const(2.0, F32))
 

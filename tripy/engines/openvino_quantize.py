@@ -9,7 +9,8 @@ says what may be quantized by the kernel that computes it, which may be a step o
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,7 @@ from tripy.engines.openvino_nodes import (
     rounded_to_float8,
     settled,
 )
-from tripy.graph import Node, Value
+from tripy.graph import Graph, Node, Value
 
 
 def _float32(inputs: Inputs) -> list[Output]:
@@ -174,18 +175,29 @@ def _sum(node: Node, kinds: Sequence[str]) -> str | None:
     return SUM if _NUMBERS >= set(kinds) else ""
 
 
+def _quantizes(value: Value) -> bool:
+    return value.node is not None and value.node.primitive.name == "quantize"
+
+
+def _used_twice(graph: Graph) -> set[int]:
+    """Values with several uses."""
+    uses = Counter(id(i) for v in graph.operations for i in (v.node.inputs if v.node else ()))
+    uses.update(map(id, graph.outputs))
+    return {value for value, times in uses.items() if times > 1}
+
+
 class Tracker:
     """Knows which values of a graph the plugin takes for quantized ones.
 
     Args:
-        shared: values with several uses. The plugin gives the scales of a product to its kernel
-            and counts only one of them, unless its snippets take the other.
-        is_quantized: whether anything is quantized, so that the plugin looks for such values.
+        graph: what is to be built.
+        has_snippets: whether the plugin fuses elementwise operations into them. Without, it gives
+            the scales of a product to its kernel though the product has other uses, too.
     """
 
-    def __init__(self, shared: Set[int], is_quantized: bool) -> None:
-        self._shared = shared
-        self._is_quantized = is_quantized
+    def __init__(self, graph: Graph, has_snippets: bool) -> None:
+        self._shared = set() if has_snippets else _used_twice(graph)
+        self._is_quantized = any(map(_quantizes, graph.operations))
         self._kinds: dict[int, str] = {}
         self._finite: set[int] = set()  # other values that are never NaN
         self._unsure: set[int] = set()  # values made of what the tracker does not know

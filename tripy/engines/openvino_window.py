@@ -116,11 +116,24 @@ def _without_stride(
     return x, [*high[:-1], max(high[-1] - behind, 0)], [*stride[:-1], 1]
 
 
+def _has_empty_windows(weight: Output, attrs: Attrs) -> bool:
+    """Whether kernels may cover padding alone, where the plugin reads beyond the input."""
+    extents = (d * (n - 1) + 1 for n, d in zip(list(weight.get_shape())[2:], attrs["dilation"]))
+    return _is_static(attrs["padding"]) and any(
+        max(pair) >= extent for pair, extent in zip(attrs["padding"], extents, strict=True)
+    )
+
+
 def conv(ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, out_dtype: str) -> Output:
     # In float32, because with bfloat16 the plugin loses the bias of some grouped convolutions.
     x, weight, *bias = map(wide, inputs)
     if _has_no_cells(x):
         return _finished(ctx, filled(ctx, 0, out_shape, "float32"), bias, out_dtype)
+    if _has_empty_windows(weight, attrs):
+        x, attrs = (
+            pad_with(ctx, x, attrs["padding"], 0.0),
+            {**attrs, "padding": [(0, 0)] * len(attrs["padding"])},
+        )
     x, low, high = _native_pads(ctx, x, attrs["padding"])
     stride, dilation, groups = list(attrs["stride"]), list(attrs["dilation"]), attrs["groups"]
     if out_shape[-1] == 1:

@@ -14,6 +14,8 @@ from tripy.shapes import Shape, Size
 from tripy.signature import public
 from tripy.tensor import IntLike, ShapeLike, Tensor
 
+_MOST_CHUNKS = 1 << 16  # of a dim that has fewer elements
+
 
 def _padded(input: Value, value: Value, low: Shape, high: Shape, mode: str) -> Type:
     sizes = (s + a + b for s, a, b in zip(input.shape, low, high))
@@ -152,6 +154,8 @@ def split(
     size = input._value.shape[at]
     number = shapes.as_size(num_split_or_sizes)
     if number is not None:
+        if isinstance(number, int) and number > max(shapes.bounds(size)[1], _MOST_CHUNKS):
+            raise _too_many_chunks(number, size)
         sizes = tuple(_equal_chunks(size, number))
     else:
         sizes = to_shape(num_split_or_sizes, "num_split_or_sizes")
@@ -172,6 +176,17 @@ def split(
         parts.append(narrow(input, at, start, part))
         start = start + part
     return tuple(parts)
+
+
+def _too_many_chunks(number: int, size: Size) -> errors.TripyValueError:
+    return errors.error(
+        errors.TripyValueError,
+        "a tensor is not split into so many empty chunks.",
+        received=f"{errors.brief(number)} chunks of a dim of size {size}",
+        expected=f"at most {_MOST_CHUNKS}, or the size of the dim",
+        fix="use a smaller number",
+        argument="num_split_or_sizes",
+    )
 
 
 def _no_chunks(received: object) -> errors.TripyValueError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tripy import dtypes, errors, shapes
+from tripy.counting import too_wide
 from tripy.devices import default_device
 from tripy.dtypes import ALL, INTEGERS, dtype
 from tripy.ops.create import arange, full
@@ -114,6 +115,8 @@ def linspace(start: float, stop: float, num: int, dtype: dtype = dtypes.float32)
             fix="write how many values the result has",
             argument="num",
         )
+    if num > shapes.LARGEST_64:
+        raise too_wide(int(num))
     low, high, count = float(start), float(stop), int(num)
     steps = max(count - 1, 0)
     step = (high - low) / max(steps, 1)
