@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from .campaign import Campaign, seeds_of
+from .campaign import Campaign, checked_again, seeds_of, shown
 from .generate import MODES, generated
 
 
@@ -28,6 +28,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--shrink", type=float, default=60.0, help="seconds to shrink a finding")
     made.add_argument("--json", type=Path, help="file for everything that was found")
     made.add_argument("--out", type=Path, default=Path("fuzz-findings"), help="folder of findings")
+    made.add_argument("--again", type=Path, help="check the findings of such a file once more")
     made.add_argument("--show", action="store_true", help="print the program of a seed, and stop")
     return made
 
@@ -44,6 +45,10 @@ def main() -> int:
             program = generated(mode, next(seeds_of(text)))
             print(f"{program.source}\n\n# {program.infos}\n# {program.calls}\n")
         return 0
+    if options.again:
+        left = checked_again(options.again, options.limit)
+        print("\n\n".join(map(shown, left)), f"\n{len(left)} are left")
+        return 1 if left else 0
     has_end = not text.endswith(":")
     minutes = options.minutes or (1e6 if has_end else 5)
     campaign = Campaign(

@@ -177,7 +177,7 @@ class Campaign:
             name = f"{finding.kind.replace(' ', '-')}-{finding.mode}-{finding.seed}.py"
             (self.out / name).write_text(finding.text())
         if not self.quiet:
-            print(f"\r\n{_shown(finding)}\n", flush=True)
+            print(f"\r\n{shown(finding)}\n", flush=True)
 
     # --- what is shown
 
@@ -212,7 +212,7 @@ class Campaign:
         for group in self.groups().values():
             seeds = " ".join(f"{f.mode}:{f.seed}" for f in group[:8])
             first = min(group, key=lambda f: len(f.program.source))
-            lines.append(f"\n{len(group)} × {_shown(first)}\n    seeds {seeds}")
+            lines.append(f"\n{len(group)} × {shown(first)}\n    seeds {seeds}")
         return "\n".join(lines)
 
     def data(self) -> dict[str, Any]:
@@ -233,7 +233,23 @@ class Campaign:
         path.write_text(json.dumps(self.data(), indent=1))
 
 
-def _shown(finding: Finding) -> str:
+def checked_again(path: Path, limit: float = 30.0) -> list[Finding]:
+    """The findings of a former run, as --json wrote them, that are still there."""
+    worker, left = Worker(limit), []
+    try:
+        for row in json.loads(path.read_text())["findings"]:
+            program = from_data(row["program"])
+            found = worker.ask(mode=row["mode"], program=row["program"])
+            if found["kind"] not in ("ok", "refused", "invalid"):
+                kinds = (found["kind"], found["key"], found["detail"])
+                left.append(Finding(row["mode"], row["seed"], *kinds, program, row["is_small"]))
+    finally:
+        worker.close()
+    return left
+
+
+def shown(finding: Finding) -> str:
+    """A finding as text: what, in which program."""
     head = f"{finding.mode}, seed {finding.seed}: {finding.kind} {finding.key}".strip()
     detail = " ".join(finding.detail.split())[:300]
     size = "" if finding.is_small else " (not shrunk)"

@@ -190,8 +190,10 @@ for sizes, seed in {calls}:
         wanted = [np.asarray(y) for y in program(*inputs)]
     got = [np.asarray(y) for y in exe(*inputs)]
     for name, g, w in zip({outputs}, got, wanted):
-        same = np.array_equal(g, w)
-        print(sizes or "", name, "same" if same else f"\\ngot\\n{{g}}\\nwanted\\n{{w}}")
+        far = np.max(np.abs(g.astype(float) - w.astype(float)), initial=0)
+        print(sizes or "", name, "largest difference", far)
+        if far != 0:
+            print(f"got\\n{{g}}\\nwanted\\n{{w}}")
 """
 
 
