@@ -8,65 +8,69 @@ what follows become one kernel.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 
 from tripy import shapes
 from tripy.engines.kernels import ELEMENTWISE
 from tripy.graph import Graph, Node, Value, renewed, rewritten
 from tripy.passes import applied
 
-Users = Mapping[int, list[tuple[str, Value]]]
-
 _REDUCTIONS = ("sum", "mean", "max", "min", "prod")
 _FUSED = {*ELEMENTWISE, "batchnorm", "quantize", "dequantize", "cast"}
 _PASSED = ("quantize", "dequantize", "cast", "where", "relu", "mul", "div")  # below a softmax
 _MOVED = ("permute", "reshape", "return")
 _ONE_BLOCK = (8, 16, 32, 64)  # sizes of heads that are one block of columns on every processor
-_FAR = 8  # operations that one kernel takes over, at most
+_FAR = 16  # operations that one kernel takes over, at most
 
 
-def users_of(graph: Graph) -> dict[int, list[tuple[str, Value]]]:
-    """Return the names and results of what takes each value, by its ``id``."""
-    users: dict[int, list[tuple[str, Value]]] = defaultdict(list)
-    for value in graph.operations:
-        if value.node is not None:
-            for source in value.node.inputs:
-                users[id(source)].append((value.node.primitive.name, value))
-    for value in graph.outputs:
-        users[id(value)].append(("return", value))
-    return users
+class Around:
+    """What is around the values of a graph.
 
+    Attributes:
+        users: names and results of what takes each value, by its ``id``.
+        constants: values, by ``id``, whose elements are known or made of nothing else.
+    """
 
-def _is_many(value: Value) -> bool:
-    """Whether it is a constant, or made of nothing else, of several elements."""
-    return not _is_one(value) and (value.data is not None or _is_made_of_constants(value))
+    def __init__(self, graph: Graph) -> None:
+        self.users: dict[int, list[tuple[str, Value]]] = defaultdict(list)
+        self.constants = {id(value) for value in graph.values if value.data is not None}
+        for value in graph.operations:
+            if value.node is not None:
+                for source in value.node.inputs:
+                    self.users[id(source)].append((value.node.primitive.name, value))
+                if all(id(source) in self.constants for source in value.node.inputs):
+                    self.constants.add(id(value))
+        for value in graph.outputs:
+            self.users[id(value)].append(("return", value))
+
+    def of(self, value: Value) -> list[tuple[str, Value]]:
+        """Return what takes a value, and "return" for each time that it is a result."""
+        return self.users.get(id(value), [])
 
 
 def _is_one(value: Value) -> bool:
     return all(size == 1 for size in value.shape)
 
 
-def _is_made_of_constants(value: Value) -> bool:
-    node = None if value.is_leaf else value.node
-    return node is not None and all(
-        i.data is not None or _is_made_of_constants(i) for i in node.inputs
-    )
-
-
-def _constants_behind(value: Value, users: Users, far: int = _FAR) -> Iterable[Value]:
+def _constants_behind(value: Value, around: Around) -> Iterable[Value]:
     """Yield constants of several elements that a kernel may take over with what follows it."""
-    for name, user in users.get(id(value), ()) if far else ():
-        if user.node is not None and name in _FUSED:
-            yield from filter(_is_many, user.node.inputs)
-            yield from _constants_behind(user, users, far - 1)
+    ways, seen = [value], {id(value)}
+    for way in ways:
+        for name, user in around.of(way) if len(ways) <= _FAR else ():
+            others = [i for i in user.node.inputs if i is not way] if user.node else []
+            is_fused = all(_is_one(i) or id(i) in around.constants for i in others)
+            if name in _FUSED and is_fused and id(user) not in seen:
+                seen.add(id(user))
+                ways.append(user)
+                yield from (i for i in others if not _is_one(i))
 
 
-def _is_reduction_apart(value: Value, node: Node, users: Users) -> bool:
+def _is_reduction_apart(value: Value, node: Node, around: Around) -> bool:
     """Of rank 3, its kernel counts the channels of what follows along the wrong dim."""
     if node.primitive.name == "mean" and _is_square_of_any_size(node):
         return True
     is_wrong = node.primitive.name in _REDUCTIONS and len(node.inputs[0].shape) == 3
-    return is_wrong and any(True for _ in _constants_behind(value, users))
+    return is_wrong and any(True for _ in _constants_behind(value, around))
 
 
 def _is_square_of_any_size(mean: Node) -> bool:
@@ -80,14 +84,14 @@ def _is_row(value: Value) -> bool:
     return all(size == 1 for size in value.shape[:-1])
 
 
-def _is_product_apart(value: Value, node: Node, users: Users) -> bool:
+def _is_product_apart(value: Value, node: Node, around: Around) -> bool:
     """With sizes that are not known, its kernel takes any vector for one along the last dim."""
     if node.primitive.name != "matmul" or shapes.is_static(value.shape):
         return False
     is_known = isinstance(value.shape[-1], int) and len(value.shape) < 4
     return any(
         not (is_known or _is_row(constant)) or not isinstance(value.shape[-1], int)
-        for constant in _constants_behind(value, users)
+        for constant in _constants_behind(value, around)
     )
 
 
@@ -101,28 +105,28 @@ def _is_attention(value: Value, node: Node) -> bool:
     return False
 
 
-def _is_attention_apart(value: Value, node: Node, users: Users) -> bool:
+def _is_attention_apart(value: Value, node: Node, around: Around) -> bool:
     """Its kernel is wrong with what follows, or ends the process; masks and casts are right."""
     if not _is_attention(value, node):
         return False
-    uses = users.get(id(value), [])
+    uses = around.of(value)
     if shapes.is_static(value.shape) or value.shape[-1] in _ONE_BLOCK:
         while len(uses) == 1 and uses[0][0] in ("where", "cast"):
-            uses = users.get(id(uses[0][1]), [])
+            uses = around.of(uses[0][1])
         return len(uses) > 1 or uses[0][0] not in _MOVED
     return any(name not in _MOVED for name, _ in uses)
 
 
-def _is_convolution_apart(value: Value, node: Node, users: Users) -> bool:
+def _is_convolution_apart(value: Value, node: Node, around: Around) -> bool:
     """Of one channel and with sizes that are not known, its kernel adds another value wrongly."""
     if node.primitive.name != "conv" or node.inputs[1].shape[1] != 1:
         return False
     return not shapes.is_static(value.shape) and any(
-        name in ("add", "sub") for name, _ in users.get(id(value), ())
+        name in ("add", "sub") for name, _ in around.of(value)
     )
 
 
-_APART: tuple[Callable[[Value, Node, Users], bool], ...] = (
+_APART: tuple[Callable[[Value, Node, Around], bool], ...] = (
     _is_reduction_apart,
     _is_product_apart,
     _is_attention_apart,
@@ -132,11 +136,11 @@ _APART: tuple[Callable[[Value, Node, Users], bool], ...] = (
 
 def apart(graph: Graph) -> set[int]:
     """Return the values, by ``id``, whose kernels must not take over what follows."""
-    users = users_of(graph)
+    around = Around(graph)
     return {
         id(value)
         for value in graph.operations
-        if value.node is not None and any(rule(value, value.node, users) for rule in _APART)
+        if value.node is not None and any(rule(value, value.node, around) for rule in _APART)
     }
 
 
