@@ -26,10 +26,10 @@ demo: $(VENV)/.demo  ## find the face in a photograph, then rank sentences by me
 	$(BIN)/python examples/minilm.py
 
 test: $(VENV)/.dev  ## run all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 test-fast: $(VENV)/.dev  ## run what takes less than a minute: every operation in its main dtypes
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n auto -m "not slow"
 
 fuzz: $(VENV)/.dev  ## random programs on every engine: make fuzz MINUTES=60, or SEEDS=0:1000
 	$(BIN)/python -m tests.fuzz $(if $(SEEDS),--seeds $(SEEDS)) $(if $(MINUTES),--minutes $(MINUTES)) \

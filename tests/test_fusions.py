@@ -191,3 +191,68 @@ def test_selections_of_conditions_that_are_operands(kind: tp.dtype, rng: Rng) ->
     wanted = function(*map(tp.Tensor, inputs))
     for got, want in zip(made(*inputs), wanted):
         np.testing.assert_array_equal(np.asarray(got), np.asarray(want))
+
+
+#: Windows, products and norms that fuse or fail only with such sizes, and the shapes of inputs.
+SIZES: dict[str, tuple[Function, tuple[tuple[int, ...], ...]]] = {
+    "windows of padding, 1-D": (
+        lambda x, w: tp.conv(x, weight_of(w, 1, 2, 1), padding=((0, 2),), stride=4),
+        ((2, 2, 1),),
+    ),
+    "windows of padding, 2-D": (
+        lambda x, w: tp.conv(
+            x, weight_of(w, 4, 2, 3, 1), padding=((0, 1), (1, 1)), stride=(4, 2), dilation=2
+        ),
+        ((2, 2, 4, 1),),
+    ),
+    "wide padding": (
+        lambda x, w: tp.relu(tp.conv(x, weight_of(w, 4, 2, 1, 1), padding=2)),
+        ((2, 2, 3, 5),),
+    ),
+    "one element": (lambda x, w: tp.relu(x @ weight_of(w, 1, 1)) + 1, ((1,), (3, 1), (2, 3, 1))),
+    "two of one element": (
+        lambda x, w: (x @ weight_of(w, 1, 1)) @ weight_of(w, 1, 1),
+        ((1,), (3, 1), (2, 1, 3, 1)),
+    ),
+    "one key": (
+        lambda x, w: tp.scaled_dot_product_attention(x, weight_of(w, 1, 1), x),
+        ((1, 1), (1, 1, 1, 1)),
+    ),
+    "last window, max": (
+        lambda x, w: tp.maxpool(x, (3,), stride=(3,), ceil_mode=True),
+        ((1, 1, 2), (2, 3, 5)),
+    ),
+    "last window, mean": (
+        lambda x, w: tp.avgpool(x, (3,), stride=(3,), ceil_mode=True),
+        ((1, 1, 2), (2, 3, 5)),
+    ),
+    "extreme of one": (
+        lambda x, w: (tp.max(x / 0, -1), tp.min(x / 0, -1, keepdim=True)),
+        ((3, 1), (1,)),
+    ),
+    "root mean square": (
+        lambda x, w: x * tp.rsqrt(tp.mean(x * x, -1, keepdim=True) + 1e-5),
+        ((3, 5), (5, 5)),
+    ),
+    "one channel": (
+        lambda x, w: tp.tanh(
+            tp.conv(x, weight_of(w, 1, 1, 3), padding=1)
+            + tp.conv(x, weight_of(w, 1, 1, 3) * 2, padding=1)
+        ),
+        ((3, 1, 8), (2, 1, 5)),
+    ),
+}
+
+
+def weight_of(numbers: Any, *shape: int) -> tp.Tensor:
+    """The first numbers in a shape."""
+    return tp.Tensor(np.resize(numbers, shape))
+
+
+@pytest.mark.parametrize("dynamic", [False, True])
+@pytest.mark.parametrize("name", SIZES)
+def test_sizes(name: str, dynamic: bool, rng: Rng) -> None:
+    function, shapes = SIZES[name]
+    numbers = normal(rng, 64)
+    for shape in shapes:
+        check(lambda x: function(x, numbers), [normal(rng, *shape)], dynamic)

@@ -17,10 +17,10 @@ from tripy.engines import openvino_forks as forks
 from tripy.engines.base import Kernel, Options, Program, Refusal
 from tripy.engines.kept import Kept
 from tripy.engines.kernels import ELEMENTWISE
-from tripy.engines.openvino_fusions import apart, level, unfused
+from tripy.engines.openvino_fusions import apart, level
 from tripy.engines.openvino_import import op, ov
 from tripy.engines.openvino_memory import Request, to_tensor, writable
-from tripy.engines.openvino_nodes import divided_integers, divided_small
+from tripy.engines.openvino_nodes import divided_integers, divided_small, unfused
 from tripy.engines.openvino_ops import DTYPES, ROWS, refusal
 from tripy.engines.openvino_processor import adds_bytes_exactly
 from tripy.engines.openvino_quantize import CARRIERS, Tracker

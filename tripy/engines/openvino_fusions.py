@@ -10,12 +10,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 
-from openvino import Output
-from openvino import opset15 as op
-
 from tripy import shapes
 from tripy.engines.kernels import ELEMENTWISE
-from tripy.engines.openvino_nodes import is_bool, is_integer, out
 from tripy.graph import Graph, Node, Value, renewed, rewritten
 from tripy.passes import applied
 
@@ -67,8 +63,17 @@ def _constants_behind(value: Value, users: Users, far: int = _FAR) -> Iterable[V
 
 def _is_reduction_apart(value: Value, node: Node, users: Users) -> bool:
     """Of rank 3, its kernel counts the channels of what follows along the wrong dim."""
+    if node.primitive.name == "mean" and _is_square_of_any_size(node):
+        return True
     is_wrong = node.primitive.name in _REDUCTIONS and len(node.inputs[0].shape) == 3
     return is_wrong and any(True for _ in _constants_behind(value, users))
+
+
+def _is_square_of_any_size(mean: Node) -> bool:
+    """Whether it is over a last dim that is not known, of which the plugin makes no RMSNorm."""
+    square = mean.inputs[0].node
+    is_square = square is not None and square.primitive.name in ("mul", "pow")
+    return is_square and not isinstance(mean.inputs[0].shape[-1], int)
 
 
 def _is_row(value: Value) -> bool:
@@ -108,10 +113,20 @@ def _is_attention_apart(value: Value, node: Node, users: Users) -> bool:
     return any(name not in _MOVED for name, _ in uses)
 
 
+def _is_convolution_apart(value: Value, node: Node, users: Users) -> bool:
+    """Of one channel and with sizes that are not known, its kernel adds another value wrongly."""
+    if node.primitive.name != "conv" or node.inputs[1].shape[1] != 1:
+        return False
+    return not shapes.is_static(value.shape) and any(
+        name in ("add", "sub") for name, _ in users.get(id(value), ())
+    )
+
+
 _APART: tuple[Callable[[Value, Node, Users], bool], ...] = (
     _is_reduction_apart,
     _is_product_apart,
     _is_attention_apart,
+    _is_convolution_apart,
 )
 
 
@@ -123,12 +138,6 @@ def apart(graph: Graph) -> set[int]:
         for value in graph.operations
         if value.node is not None and any(rule(value, value.node, users) for rule in _APART)
     }
-
-
-def unfused(x: Output) -> Output:
-    """`x`, by a kernel of its own."""
-    make = op.bitwise_or if is_integer(x) else op.logical_or if is_bool(x) else op.maximum
-    return out(make(x, x))
 
 
 # Constants whose rank is higher than that of what they are combined with.
@@ -144,7 +153,7 @@ def _rises(node: Node) -> bool:
 
 def _raised(value: Value, rank: int) -> Value:
     if value.data is not None:
-        if value.data.size > 1:
+        if value.data.size != 1:
             return value
         data = value.data.reshape(())
         return Value(value.dtype, (), value.device, data=data, source=value.source)

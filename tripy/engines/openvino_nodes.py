@@ -186,6 +186,12 @@ def barrier(x: Output | Node) -> Output:
     return out(op.maximum(least, x))
 
 
+def unfused(x: Output) -> Output:
+    """`x`, by a kernel of its own."""
+    make = op.bitwise_or if is_integer(x) else op.logical_or if is_bool(x) else op.maximum
+    return out(make(x, x))
+
+
 # Rounding to float16: the plugin computes float16 in float32 and drops the conversions between.
 
 

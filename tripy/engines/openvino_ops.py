@@ -38,6 +38,7 @@ from tripy.engines.openvino_nodes import (
     cast,
     compare,
     const,
+    constant_value,
     convert,
     divided,
     divided_floats,
@@ -238,6 +239,11 @@ def matmul(ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, dtype: 
     if 0 in (known_size(inputs[0], -1), known_size(inputs[1], -2)):
         return filled(ctx, 0, out_shape, dtype)
     lhs, rhs = inputs
+    one = constant_value(rhs)
+    if one is not None and one.size == 1 and dtype == "float32":
+        # A factor: the plugin mistakes the rank of a product with a constant of one element.
+        y = op.multiply(lhs, out(op.constant(one.reshape(()))))
+        return out(op.reshape(y, ctx.shape(out_shape), special_zero=False))
     if 1 < rank(lhs) < rank(rhs):  # no kernel of attention takes scores of a lower rank
         lhs = out(op.unsqueeze(lhs, indices(list(range(rank(rhs) - rank(lhs))))))
     if lhs.get_partial_shape().is_dynamic and rhs.get_partial_shape().is_static and rank(rhs) > 2:

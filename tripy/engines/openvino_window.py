@@ -39,6 +39,7 @@ from tripy.engines.openvino_nodes import (
     out,
     rank,
     size_of,
+    unfused,
     wide,
     wide_integers,
 )
@@ -129,11 +130,9 @@ def conv(ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, out_dtype
     x, weight, *bias = map(wide, inputs)
     if _has_no_cells(x):
         return _finished(ctx, filled(ctx, 0, out_shape, "float32"), bias, out_dtype)
-    if _has_empty_windows(weight, attrs):
-        x, attrs = (
-            pad_with(ctx, x, attrs["padding"], 0.0),
-            {**attrs, "padding": [(0, 0)] * len(attrs["padding"])},
-        )
+    if _has_empty_windows(weight, attrs):  # a padding that is not fused again
+        x = unfused(pad_with(ctx, x, attrs["padding"], 0.0))
+        attrs = {**attrs, "padding": [(0, 0)] * len(attrs["padding"])}
     x, low, high = _native_pads(ctx, x, attrs["padding"])
     stride, dilation, groups = list(attrs["stride"]), list(attrs["dilation"]), attrs["groups"]
     if out_shape[-1] == 1:
@@ -207,6 +206,17 @@ def _all_padding(ctx: Context, number: float, out_shape: Shape, dtype: str) -> O
     return narrow(filled(ctx, number, out_shape, carrier), dtype)
 
 
+def _lacking(x: Output, attrs: Attrs, low: Sequence[int], high: Sequence[int]) -> list[int]:
+    """Cells that the padded input may have too few for one window, which `ceil_mode` allows."""
+    if not attrs["ceil_mode"]:
+        return [0] * len(low)
+    sizes = [int(size.get_min_length()) for size in list(x.get_partial_shape())[2:]]
+    return [
+        max(0, cells - size - before - after)
+        for size, cells, before, after in zip(sizes, attrs["kernel"], low, high, strict=True)
+    ]
+
+
 def maxpool(ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, out_dtype: str) -> Output:
     x = inputs[0]
     if _has_no_cells(x):
@@ -218,8 +228,11 @@ def maxpool(ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, out_dt
     x, low, high = _native_pads(ctx, x, attrs["padding"], -np.inf)
     kernel, stride = list(attrs["kernel"]), list(attrs["stride"])
     rounding = "ceil_torch" if attrs["ceil_mode"] else "floor"
+    lacking = _lacking(x, attrs, low, high)
+    high = [n + less for n, less in zip(high, lacking, strict=True)]
     y = op.max_pool(x, stride, [1] * len(kernel), low, high, kernel, rounding)
-    return narrow(y.output(0), out_dtype)
+    result = y.output(0)
+    return narrow(_fit(ctx, result, out_shape) if any(lacking) else result, out_dtype)
 
 
 def _slow_avgpool(ctx: Context, x: Output, attrs: Attrs, out_shape: Shape) -> Output:
@@ -243,7 +256,9 @@ def avgpool(ctx: Context, inputs: Inputs, attrs: Attrs, out_shape: Shape, out_dt
     if _has_no_cells(x):
         return _all_padding(ctx, 0 if include or is_integer(x) else np.nan, out_shape, out_dtype)
     static = _is_static(padding)
-    if is_integer(x) or not (static or include):
+    sides = [[pair[side] for pair in padding] for side in (0, 1)]
+    is_short = static and any(_lacking(x, attrs, *sides))
+    if is_integer(x) or not (static or include) or is_short:
         return narrow(_slow_avgpool(ctx, x, attrs, out_shape), out_dtype)
     if include and (attrs["ceil_mode"] or not static):
         # Padding becomes cells that count, so that only what lies beyond it does not.
