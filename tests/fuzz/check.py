@@ -95,7 +95,7 @@ def _reason(message: str) -> str:
 def _words(message: str) -> str:
     """The words of a message that do not depend on the program."""
     text = " ".join(message.split())
-    found = re.search(r"(Check .*? failed|Exception from \S+ (?!Exception|Check).{80})", text)
+    found = re.search(r"(Check .*? failed|Exception from \S+ (?!Exception|Check).{1,80})", text)
     text = found[0] if found else text[:120]
     return re.sub(r"0x\w+|[\d.]*\d|/\S*/", "#", text)[:160]
 

@@ -33,8 +33,8 @@ EXACT = _set(
 WHOLE = _set("add sub mul sum matmul conv conv_transpose cumsum cumprod prod scatter cast") | {""}
 #: What engines may compute otherwise from infinities and NaN, as the conformance suite lets them.
 FREE = _set(
-    "gelu softmax log_softmax scatter relu max min maximum minimum maxpool argmax argmin topk"
-    " topk_indices"
+    "resize gelu softmax log_softmax scatter relu max min maximum minimum maxpool"
+    " argmax argmin topk topk_indices"
 )
 STEP = {"float32": 2.0**-23, "float64": 2.0**-52, "float16": 2.0**-10, "bfloat16": 2.0**-7}
 HALF = ("float16", "bfloat16")
