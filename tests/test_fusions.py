@@ -256,3 +256,36 @@ def test_sizes(name: str, dynamic: bool, rng: Rng) -> None:
     numbers = normal(rng, 64)
     for shape in shapes:
         check(lambda x: function(x, numbers), [normal(rng, *shape)], dynamic)
+
+
+@pytest.mark.parametrize(
+    "sizes", [(2, 4, "n", 16), ("n", 4, "n", 64), (3, "n", 8), ("n", 2, "n", "m")]
+)
+def test_attention_of_sizes_in_any_order(sizes: tuple[int | str, ...], rng: Rng) -> None:
+    """What a call computes does not depend on the sizes of calls before it, one key among them."""
+
+    def function(x: tp.Tensor) -> tp.Tensor:
+        return tp.scaled_dot_product_attention(x, x, x)
+
+    names = {name: tp.NamedDimension(name, 1, 8, 20) for name in "nm"}
+    info = tp.InputInfo([names.get(n, n) for n in sizes], tp.float32)
+    made = tp.compile(function, args=[info])
+    for n, m in ((1, 1), (8, 8), (5, 3), (1, 8), (17, 1), (1, 1), (8, 8)):
+        x = normal(rng, *({"n": n, "m": m}.get(size, size) for size in sizes))
+        np.testing.assert_allclose(made(x).numpy(), function(tp.Tensor(x)).numpy(), 1e-4, 1e-5)
+
+
+@pytest.mark.parametrize("dim", [0, 1, 2])
+@pytest.mark.parametrize("precision", [None, "bfloat16"])
+def test_dynamic_values_quantized_along_a_dim(precision: str | None, dim: int, rng: Rng) -> None:
+    shape = [4, 4, 4]
+    shape[dim] = 3
+    scale = tp.Tensor(2.0 ** rng.integers(-6, -2, 3).astype(np.float32))
+
+    def function(x: tp.Tensor) -> tp.Tensor:
+        return tp.dequantize(tp.quantize(x, scale, tp.int8, dim), scale, tp.float32, dim)
+
+    info = tp.InputInfo([(1, n, 9) if n == 4 else n for n in shape], tp.float32)
+    x = normal(rng, *shape)
+    got = tp.compile(function, args=[info], precision=precision)(x).numpy()
+    np.testing.assert_allclose(got, function(tp.Tensor(x)).numpy(), 1e-2, 0.13)

@@ -407,3 +407,23 @@ def scaled_mean_quantized() -> bool:
     mean = op.reduce_mean(scaled, op.constant(np.int64([2])), False)
     (got,) = run(quantized(mean, 0.25), [x], [given])
     return bool(np.abs(got - (given * factors).mean(2)).max() < 0.2)
+
+
+@fault(
+    engine="openvino",
+    version="2026.4.1",
+    what="Attention that was first called with one key is wrong for more of them ever after",
+    instead="calls with one key run on a copy that knows their sizes",
+    where="tripy.engines.openvino_sizes:_keys",
+)
+def attention_first_called_with_one_key() -> bool:
+    x = op.parameter(ov.PartialShape([2, 4, ov.Dimension(1, 64), 16]), F32)
+    options = {"INFERENCE_PRECISION_HINT": "f32"}
+    model = ov.Model([op.result(attention(x))], [x])
+    request = ov.Core().compile_model(model, "CPU", options).create_infer_request()
+    request.infer([random(2, 4, 1, 16)])
+    given = random(2, 4, 8, 16)
+    request.infer([given])
+    weights = np.exp(given @ given.swapaxes(2, 3))
+    want = weights / weights.sum(-1, keepdims=True) @ given
+    return np.allclose(request.get_output_tensor(0).data, want, 1e-3, 1e-3)

@@ -75,7 +75,7 @@ class Noise:
     def _freed(self, x: Any) -> Any:
         """What is no number may be an operand, or something else."""
         shape = x.shape if self.rng.random() < 0.5 else ()
-        return np.where(np.isfinite(x), x, self.rng.choice([-1.0, 0.0, 2.0, np.inf], shape))
+        return np.where(np.isfinite(x), x, self.rng.choice([-1.0, 0.0, 2.0, np.inf, np.nan], shape))
 
     def _off_by_one(self, x: Any) -> Any:
         if x.dtype.kind not in "iu" and x.dtype != ml_dtypes.int4:

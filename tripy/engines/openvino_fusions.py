@@ -117,6 +117,21 @@ def _is_attention_apart(value: Value, node: Node, around: Around) -> bool:
     return any(name not in _MOVED for name, _ in uses)
 
 
+def _is_softmax_apart(value: Value, node: Node, around: Around) -> bool:
+    """Of heads whose size is not known, the kernel of attention keeps the one of its first call."""
+    if node.primitive.name != "softmax" or shapes.is_static(value.shape):
+        return False
+    products = [user for name, user in around.of(value) if name == "matmul"]
+    sizes = [user.shape[-1] for user in products]
+    scores = node.inputs[0]
+    while not scores.is_leaf and scores.node is not None and scores.node.inputs:
+        if scores.node.primitive.name == "matmul":
+            sizes.append(scores.node.inputs[0].shape[-1])
+            break
+        scores = scores.node.inputs[scores.node.primitive.name == "where"]
+    return bool(products) and not all(isinstance(size, int) for size in sizes)
+
+
 def _is_convolution_apart(value: Value, node: Node, around: Around) -> bool:
     """Of one channel and with sizes that are not known, its kernel adds another value wrongly."""
     if node.primitive.name != "conv" or node.inputs[1].shape[1] != 1:
@@ -130,6 +145,7 @@ _APART: tuple[Callable[[Value, Node, Around], bool], ...] = (
     _is_reduction_apart,
     _is_product_apart,
     _is_attention_apart,
+    _is_softmax_apart,
     _is_convolution_apart,
 )
 

@@ -38,6 +38,7 @@ from tripy.engines.openvino_nodes import (
     rank,
     rounded_to_float8,
     settled,
+    unfused,
 )
 from tripy.graph import Graph, Node, Value
 
@@ -93,6 +94,8 @@ def dequantize(
 ) -> Output:
     split = attrs["split"]
     x = convert(_in_blocks(ctx, inputs[0], split), F32)
+    if x.get_partial_shape().is_dynamic and any(n != 1 for n in inputs[1].get_partial_shape()):
+        x = unfused(x)  # the plugin takes factors of the last dim for those of another one
     product = op.multiply(x, convert(settled(inputs[1]), F32))
     return narrow(_reshaped(ctx, out(product), out_shape, split), out_dtype)
 

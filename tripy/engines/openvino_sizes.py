@@ -2,7 +2,8 @@
 
 Kernels for dynamic shapes divide by sizes that became 0, or read what they were never given. And
 with AVX-512 convolutions with a stride are wrong where they leave one column, which only a program
-that knows its sizes avoids for free (`_without_stride` in `openvino_window.py`).
+that knows its sizes avoids for free (`_without_stride` in `openvino_window.py`). Kernels of
+attention that first meet one key are wrong for more of them ever after.
 """
 
 from __future__ import annotations
@@ -25,13 +26,19 @@ def _columns(node: Node) -> Iterator[Size]:
         yield node.shape[-1]
 
 
+def _keys(node: Node) -> Iterator[Size]:
+    """The number of keys that an attention may be of."""
+    if node.primitive.name == "softmax" and node.attributes["dim"] == len(node.shape) - 1:
+        yield node.shape[-1]
+
+
 def _suspects(graph: Graph) -> set[tuple[Size, int]]:
     """Sizes, and the values of theirs that are wrong."""
     found = {(size, 0) for value in graph.inputs for size in value.shape}
     for value in graph.operations:
         found |= {(size, 0) for size in value.shape}
         if value.node is not None:
-            found |= {(size, 1) for size in _columns(value.node)}
+            found |= {(size, 1) for size in (*_columns(value.node), *_keys(value.node))}
     return {(size, wrong) for size, wrong in found if _may_be(size, wrong)}
 
 
