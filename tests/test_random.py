@@ -277,7 +277,9 @@ def test_equal_bounds_give_that_number() -> None:
 
 def test_endless_bounds_follow_ieee_754() -> None:
     assert np.isnan(tp.random.uniform(3, float("nan"), 1.0, seed=1).numpy()).all()
-    assert np.isinf(tp.random.normal(3, 10**400, seed=1).numpy()).all()
+    assert np.isinf(tp.random.normal(3, float("inf"), seed=1).numpy()).all()
+    with pytest.raises(tp.TripyTypeError, match="mean must be a number"):  # beyond any float
+        tp.random.normal(3, 10**400, seed=1)
 
 
 # The module -------------------------------------------------------------------------------------
