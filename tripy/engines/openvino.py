@@ -38,12 +38,8 @@ _FORM = "exported once"  # before, some files had programs that were imported an
 _PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 
 
-def _divided(part: int) -> Callable[[Any, Any], Any]:
-    return lambda a, b: divided_integers(*(op.convert(x, "i32").output(0) for x in (a, b)))[part]
-
-
-def _divided_small(part: int) -> Callable[[Any, Any], Any]:
-    return lambda a, b: divided_small(*(op.convert(x, "i32").output(0) for x in (a, b)))[part]
+def _divided(divide: Callable[[Any, Any], Any], part: int) -> Callable[[Any, Any], Any]:
+    return lambda a, b: divide(*(op.convert(x, "i32").output(0) for x in (a, b)))[part]
 
 
 def _if(condition: Any, amount: Any) -> Any:
@@ -53,8 +49,8 @@ def _if(condition: Any, amount: Any) -> Any:
 
 # How functions of symbolic sizes are computed on rank-0 i64 nodes.
 _SIZE_ROWS: dict[str, Callable[[Any, Any], Any]] = {
-    "floordiv": _divided(0),
-    "mod": _divided(1),
+    "floordiv": _divided(divided_integers, 0),
+    "mod": _divided(divided_integers, 1),
     "min": op.minimum,
     "max": op.maximum,
     "wrap": lambda a, b: op.add(a, _if(op.less(a, op.constant(np.int64(0))), b)),
@@ -63,7 +59,7 @@ _SIZE_ROWS: dict[str, Callable[[Any, Any], Any]] = {
     ),
 }
 # The same where floats hold all operands: OpenVINO's own time grows with the square of the nodes.
-_SMALL_SIZE_ROWS = {"floordiv": _divided_small(0), "mod": _divided_small(1)}
+_SMALL_SIZE_ROWS = {"floordiv": _divided(divided_small, 0), "mod": _divided(divided_small, 1)}
 
 
 def _size_row(atom: shapes.Function) -> Callable[[Any, Any], Any]:
@@ -219,7 +215,7 @@ class OpenVINOProgram:
         self._is_misfit = misfits(graph)
         self._options = options
         self._exported = exported  # kept, because OpenVINO exports imported programs wrong
-        self._static: Kept[OpenVINOProgram] = Kept(options.shapes_kept)  # for sizes with a 0
+        self._static: Kept[OpenVINOProgram] = Kept(options.shapes_kept)  # for misfits
         try:
             self._compiled, self._keep = _compiled(graph, options, exported)
         except errors.TripyException:
