@@ -9,7 +9,7 @@ from tripy import errors
 
 LARGEST = 2**31 - 1
 LARGEST_64 = 2**63 - 1  # no size or coefficient is larger: engines count in int64
-HEAVIEST = 2048  # atoms in a size, with those inside functions
+HEAVIEST = 8192  # atoms in a size, with those inside functions
 NESTING = 16  # what a function weighs beside its operands, so that nests stay shallow
 
 Bound = tuple[int, int]
