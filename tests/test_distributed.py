@@ -455,12 +455,14 @@ def too_little_memory() -> None:
     def huge(x: Any) -> Any:
         return tp.expand(tp.reshape(x, (1, 8)), (1 << 36, 8)) * 2.0
 
-    def run() -> Any:
+    def build() -> Any:
         info = [tp.InputInfo((8,), tp.float32)]
-        exe = tp.compile(huge, args=info, mesh=grid(), sharding={"x": ("data",)})
-        return exe(np.ones(8, np.float32)).eval()
+        return tp.compile(huge, args=info, mesh=grid(), sharding={"x": ("data",)})
 
-    refuses(tp.TripyMemoryError, "not enough memory on the device", run)
+    refuses(tp.TripyMemoryError, "2.0 TiB|this machine's memory", build)
+    with tp.config.override(memory_limit=1 << 50):
+        exe = build()
+    refuses(tp.TripyMemoryError, "not enough memory on the device", lambda: exe(X[0, 0, :8]).eval())
 
 
 @check

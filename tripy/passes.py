@@ -37,13 +37,14 @@ def _is_folded(node: Node, value: Value, elsewhere: set[int], scaling: set[int])
 
 
 def _used_by_scaling(graph: Graph) -> set[int]:
-    """Values that quantization is made of; an engine would round them in another order."""
+    """Constants that quantization is made of; an engine would round them in another order."""
     found: set[int] = set()
     for value in reversed(graph.operations):
         node = value.node
-        if node is not None:
-            scales = node.primitive.name in ("quantize", "dequantize")
-            found.update(id(i) for i in node.inputs if scales or id(value) in found)
+        if node is None:
+            continue
+        if node.primitive.name in ("quantize", "dequantize") or id(value) in found:
+            found.update(id(i) for i in node.inputs if not i.traced)
     return found
 
 
