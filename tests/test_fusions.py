@@ -289,3 +289,21 @@ def test_dynamic_values_quantized_along_a_dim(precision: str | None, dim: int, r
     x = normal(rng, *shape)
     got = tp.compile(function, args=[info], precision=precision)(x).numpy()
     np.testing.assert_allclose(got, function(tp.Tensor(x)).numpy(), 1e-2, 0.13)
+
+
+#: Dims of size 1 that a transposition moves, before a reduction or after it.
+MOVED: dict[str, Callable[[Any, Any], Any]] = {
+    "before": lambda reduce, x: reduce(tp.permute(x, (2, 1, 0)), 2),
+    "after": lambda reduce, x: tp.permute(reduce(x, 0), (1, 0)),
+    "of a product": lambda reduce, x: reduce(tp.permute(x, (2, 1, 0)) * 2.0, 2) + 1.0,
+    "expanded": lambda reduce, x: tp.expand(tp.permute(reduce(x, 0), (1, 0)), (2, -1, -1)),
+    "all": lambda reduce, x: tp.permute(tp.all(reduce(x, 0, True) > -0.5, 0), (1, 0)),
+}
+
+
+@pytest.mark.parametrize("dynamic", [False, True])
+@pytest.mark.parametrize("where", MOVED)
+@pytest.mark.parametrize("name", REDUCTIONS)
+def test_reductions_beside_transpositions(name: str, where: str, dynamic: bool, rng: Rng) -> None:
+    for shape in ((2, 3, 1), (2, 2, 1), (3, 1, 4), (2, 1, 1)):
+        check(lambda x: MOVED[where](REDUCTIONS[name], x), [normal(rng, *shape)], dynamic)

@@ -429,3 +429,17 @@ def attention_first_called_with_one_key() -> bool:
     weights = np.exp(given @ given.swapaxes(2, 3))
     want = weights / weights.sum(-1, keepdims=True) @ given
     return np.allclose(request.get_output_tensor(0).data, want, 1e-3, 1e-3)
+
+
+@fault(
+    engine="openvino",
+    version="2026.4.1",
+    what="A dim of size 1 that is transposed before a reduction is not where it belongs",
+    instead="reductions beside transpositions keep their dims",
+    where="tripy.engines.openvino_fusions:with_dims",
+)
+def reduction_of_transposed() -> bool:
+    x, given = op.parameter([2, 3, 1], F32), random(2, 3, 1)
+    moved = op.transpose(x, op.constant(np.int64([2, 1, 0])))
+    (got,) = run(op.reduce_sum(moved, op.constant(np.int64([2])), False), [x], [given])
+    return got.shape == (1, 3)

@@ -17,7 +17,7 @@ from tripy.engines import openvino_forks as forks
 from tripy.engines.base import Kernel, Options, Program, Refusal
 from tripy.engines.kept import Kept
 from tripy.engines.kernels import ELEMENTWISE
-from tripy.engines.openvino_fusions import apart, level
+from tripy.engines.openvino_fusions import apart, level, with_dims
 from tripy.engines.openvino_import import op, ov
 from tripy.engines.openvino_memory import Request, to_tensor, writable
 from tripy.engines.openvino_nodes import divided_integers, divided_small, unfused
@@ -328,7 +328,7 @@ def _compiled(graph: Graph, options: Options, exported: Any) -> tuple[Any, Any]:
     """Return a compiled model and the memory that it shares."""
     chosen = settings_for(graph, options)
     if exported is None:
-        builder = Builder(level(repaired(graph, options.precision)))
+        builder = Builder(level(with_dims(repaired(graph, options.precision))))
         return core().compile_model(builder.build(), "CPU", chosen), builder.keep
     memory = writable(np.frombuffer(exported, np.uint8))
     tensor = ov.Tensor(memory, shared_memory=True)

@@ -160,6 +160,36 @@ def apart(graph: Graph) -> set[int]:
     }
 
 
+# Reductions beside a transposition: where a dim of size 1 moves, the plugin swaps both and then
+# drops the transposition. What keeps its dims is right.
+
+
+def _loses_dims(value: Value, node: Node, around: Around) -> bool:
+    if node.primitive.name not in (*_REDUCTIONS, "all", "any") or node.attributes["keepdim"]:
+        return False
+    source = node.inputs[0].node
+    is_moved = source is not None and source.primitive.name == "permute"
+    return is_moved or any(name == "permute" for name, _ in around.of(value))
+
+
+def with_dims(graph: Graph) -> Graph:
+    """Return a graph in which reductions beside transpositions keep their dims."""
+    around = Around(graph)
+    wanted = {
+        id(v) for v in graph.operations if v.node is not None and _loses_dims(v, v.node, around)
+    }
+
+    def changed(value: Value, inputs: tuple[Value, ...]) -> Value:
+        node = value.node
+        if id(value) not in wanted or node is None:
+            return renewed(value, inputs)
+        attributes = {**node.attributes, "keepdim": True}
+        whole = applied(node.primitive.name, *inputs, source=value.source, **attributes)
+        return applied("reshape", whole, source=value.source, shape=value.shape)
+
+    return rewritten(graph, changed) if wanted else graph
+
+
 # Constants whose rank is higher than that of what they are combined with.
 
 

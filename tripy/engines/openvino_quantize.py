@@ -220,6 +220,8 @@ class Tracker:
             passes.add(SCALED)
         if name == "add" and _sum(node, kinds) is not None:
             passes = set(kinds)
+        if name == "concat":
+            passes |= {GRID, MOVED}
         if _is_silu(node):
             passes |= {GRID, MOVED, PRODUCT, MATRIX}
         if _has_many_scales(node):
