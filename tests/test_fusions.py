@@ -296,6 +296,8 @@ MOVED: dict[str, Callable[[Any, Any], Any]] = {
     "before": lambda reduce, x: reduce(tp.permute(x, (2, 1, 0)), 2),
     "after": lambda reduce, x: tp.permute(reduce(x, 0), (1, 0)),
     "of a product": lambda reduce, x: reduce(tp.permute(x, (2, 1, 0)) * 2.0, 2) + 1.0,
+    "after arithmetic": lambda reduce, x: tp.permute(tp.abs(reduce(x, 0) / 3.0), (1, 0)),
+    "variance": lambda reduce, x: tp.permute(tp.var(reduce(x, 0, True) + x, 0), (1, 0)),
     "expanded": lambda reduce, x: tp.expand(tp.permute(reduce(x, 0), (1, 0)), (2, -1, -1)),
     "all": lambda reduce, x: tp.permute(tp.all(reduce(x, 0, True) > -0.5, 0), (1, 0)),
 }

@@ -435,7 +435,7 @@ def attention_first_called_with_one_key() -> bool:
     engine="openvino",
     version="2026.4.1",
     what="A dim of size 1 that is transposed before a reduction is not where it belongs",
-    instead="reductions beside transpositions keep their dims",
+    instead="reductions to such dims keep them all, in programs that transpose",
     where="tripy.engines.openvino_fusions:with_dims",
 )
 def reduction_of_transposed() -> bool:

@@ -160,24 +160,29 @@ def apart(graph: Graph) -> set[int]:
     }
 
 
-# Reductions beside a transposition: where a dim of size 1 moves, the plugin swaps both and then
-# drops the transposition. What keeps its dims is right.
+# Reductions and transpositions: the plugin swaps them, past what is elementwise too, and then drops
+# a transposition that moves a dim of size 1. Past a reduction that keeps its dims it is right.
 
 
-def _loses_dims(value: Value, node: Node, around: Around) -> bool:
-    if node.primitive.name not in (*_REDUCTIONS, "all", "any") or node.attributes["keepdim"]:
+def _is_transposed(value: Value) -> bool:
+    """Whether it is a transposition that may move a dim of size 1."""
+    node = value.node
+    return node is not None and node.primitive.name == "permute" and 1 in value.shape
+
+
+def _loses_dims(value: Value) -> bool:
+    """Whether it is reduced to dims of which some, but not all, have size 1."""
+    node = value.node
+    if node is None or node.primitive.name not in (*_REDUCTIONS, "all", "any"):
         return False
-    source = node.inputs[0].node
-    is_moved = source is not None and source.primitive.name == "permute"
-    return is_moved or any(name == "permute" for name, _ in around.of(value))
+    return not node.attributes["keepdim"] and 1 in value.shape and not _is_one(value)
 
 
 def with_dims(graph: Graph) -> Graph:
-    """Return a graph in which reductions beside transpositions keep their dims."""
-    around = Around(graph)
-    wanted = {
-        id(v) for v in graph.operations if v.node is not None and _loses_dims(v, v.node, around)
-    }
+    """Return a graph in which reductions whose results could be transposed wrongly keep dims."""
+    wanted = {id(value) for value in graph.operations if _loses_dims(value)}
+    if not wanted or not any(map(_is_transposed, graph.operations)):
+        return graph
 
     def changed(value: Value, inputs: tuple[Value, ...]) -> Value:
         node = value.node
@@ -187,7 +192,7 @@ def with_dims(graph: Graph) -> Graph:
         whole = applied(node.primitive.name, *inputs, source=value.source, **attributes)
         return applied("reshape", whole, source=value.source, shape=value.shape)
 
-    return rewritten(graph, changed) if wanted else graph
+    return rewritten(graph, changed)
 
 
 # Constants whose rank is higher than that of what they are combined with.

@@ -131,8 +131,9 @@ _PASSED: dict[str, dict[str, str]] = {
         **dict.fromkeys(("permute", "reshape"), MOVED),
         **_PRODUCTS,
         **_ENDED,
+        "concat": "",  # with a barrier behind
     },
-    MOVED: {"permute": MOVED, "reshape": MOVED, "matmul": MATRIX, **_ENDED},
+    MOVED: {"permute": MOVED, "reshape": MOVED, "matmul": MATRIX, **_ENDED, "concat": ""},
     PRODUCT: {
         **dict.fromkeys(("relu", "maxpool"), PRODUCT),
         **_ENDED,
@@ -220,8 +221,6 @@ class Tracker:
             passes.add(SCALED)
         if name == "add" and _sum(node, kinds) is not None:
             passes = set(kinds)
-        if name == "concat":
-            passes |= {GRID, MOVED}
         if _is_silu(node):
             passes |= {GRID, MOVED, PRODUCT, MATRIX}
         if _has_many_scales(node):
