@@ -61,21 +61,38 @@ class Noise:
             return self._off_by_one(x)
         if kind not in STEP or not x.size:
             return x
-        if name in FREE and not all(np.isfinite(i).all() for i in inputs if i.dtype.kind == "f"):
-            x = self._freed(x)
+        if name in FREE:
+            x = self._freed(name, x, [i for i in inputs if i.dtype.kind == "f"])
         if self.rng.random() < 0.5:
             x = np.where(np.abs(x) < TINY.get(kind, 2e-38), x * 0, x)
-        if name in EXACT or (name in WHOLE and self._is_whole(x)):
-            return x
+        if name not in EXACT and not (name in WHOLE and all(map(self._is_whole, (x, *inputs)))):
+            x = self._rounded(name, x, kind, inputs)
+        if self.precision == "bfloat16" and kind == "float32" and self.rng.random() < 0.5:
+            x = x.astype(ml_dtypes.bfloat16).astype(x.dtype)  # where numbers become equal
+        return x
+
+    def _rounded(self, name: str, x: Any, kind: str, inputs: Sequence[Any]) -> Any:
         step = self.step(kind) * self.level
         if name == "dequantize":  # carries the rounding of 128 times its scale
             return x + np.float32(step) * 128 * inputs[1].max() * self.rng.uniform(-1, 1, x.shape)
+        if name == "gelu":  # the sum of 1 and a function near -1 has an absolute error
+            x = x + step * inputs[0] * self.rng.uniform(-1, 1, x.shape)
         return x * (1 + step * self.rng.uniform(-1, 1, x.shape))
 
-    def _freed(self, x: Any) -> Any:
-        """What is no number may be an operand, or something else."""
+    def _freed(self, name: str, x: Any, inputs: Sequence[Any]) -> Any:
+        """What comes of infinities and NaN may be an operand, or something else."""
+        if all(np.isfinite(i).all() for i in inputs):
+            return x
+        is_free = ~np.isfinite(x)
+        if name == "resize":  # multiplies them by weights of 0
+            is_free = np.ones(x.shape, bool)
+        if name == "gelu":
+            is_free |= ~np.isfinite(inputs[0])
         shape = x.shape if self.rng.random() < 0.5 else ()
-        return np.where(np.isfinite(x), x, self.rng.choice([-1.0, 0.0, 2.0, np.inf, np.nan], shape))
+        other: Any = self.rng.choice([-1.0, 0.0, 2.0, np.inf, np.nan], shape)
+        if name in ("maximum", "minimum") and self.rng.random() < 0.5:
+            other = inputs[self.rng.integers(len(inputs))]
+        return np.where(is_free, other, x)
 
     def _off_by_one(self, x: Any) -> Any:
         if x.dtype.kind not in "iu" and x.dtype != ml_dtypes.int4:
@@ -110,7 +127,8 @@ def interpret(
                 continue
             node, data = value.node, value.data
             if data is not None or node is None:
-                x = _leaf(np.asarray(data), value.dtype.name, None, wide)
+                is_rounded = noise is not None and noise.precision == "bfloat16"
+                x = _leaf(np.asarray(data), value.dtype.name, noise if is_rounded else None, wide)
             else:
                 x = _result(node, [known[id(i)] for i in node.inputs], sizes, noise, wide)
             known[id(value)] = x
