@@ -61,7 +61,7 @@ class Noise:
             return self._off_by_one(x)
         if kind not in STEP or not x.size:
             return x
-        if name in FREE:
+        if name in FREE or (name == "conv" and self.precision != "float32"):
             x = self._freed(name, x, [i for i in inputs if i.dtype.kind == "f"])
         if self.rng.random() < 0.5:
             x = np.where(np.abs(x) < TINY.get(kind, 2e-38), x * 0, x)
@@ -84,7 +84,7 @@ class Noise:
         if all(np.isfinite(i).all() for i in inputs):
             return x
         is_free = ~np.isfinite(x)
-        if name == "resize":  # multiplies them by weights of 0
+        if name in ("resize", "conv"):  # multiply them by weights of 0
             is_free = np.ones(x.shape, bool)
         if name == "gelu":
             is_free |= ~np.isfinite(inputs[0])
